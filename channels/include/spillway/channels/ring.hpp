@@ -1,0 +1,117 @@
+// The overwrite-oldest ring: the protocol between one writer and any number of
+// readers, in 64-bit words. What the words mean is decided elsewhere.
+//
+// Positions count samples densely from 0. A ring has `slots` physical slots; a
+// sample at position p lies in slot p mod slots of every lane. Small types are
+// packed, so a word holds 1, 2, 4 or 8 consecutive samples of one lane.
+//
+//   W1  before it stores at or beyond the announced limit, the writer raises
+//       `intent` to the new limit (relaxed) and issues a release fence;
+//   W2  it stores whole words, relaxed;
+//   W3  it stores `head`, release.
+//   R1  a reader loads `head` (acquire) and `intent`: [intent - slots, head) is
+//       what may still be there;
+//   R2  it copies words, relaxed;
+//   R3  it issues an acquire fence;
+//   R4  it loads `intent` again, relaxed: what lies before the new
+//       intent - slots may have been overwritten during the copy and is dropped.
+//
+// Why it is right. A reader that copied a word of a later lap read a value
+// stored after the fence of W1, so the fences synchronise and R4 sees that
+// intent: the sample is dropped. A word of an earlier lap can't be read for a
+// position below head, because W3/R1 order the store of W2 before the copy. A
+// word rewritten within a lap (packed types) keeps the samples below head.
+// All shared accesses are atomic: there is no data race to be benign about.
+//
+// The writer's cost is independent of the readers: it never loads a line that
+// a reader writes, because readers write none.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+namespace spillway {
+
+// The atomics the protocol runs on; a model checker brings its own.
+struct StdAtomics {
+  using Word = std::atomic<std::uint64_t>;
+  static void fence(std::memory_order order) noexcept { std::atomic_thread_fence(order); }
+};
+
+inline constexpr std::size_t cache_line = 64;
+
+// The shared indices of one ring, each on its own line.
+template <class Atomics = StdAtomics>
+struct RingIndices {
+  alignas(cache_line) typename Atomics::Word head{0};
+  alignas(cache_line) typename Atomics::Word intent{0};
+};
+
+// The writer's end. One thread at a time; every function is wait-free.
+template <class Atomics = StdAtomics>
+class RingProducer {
+ public:
+  // `stride`: how far ahead the writer announces, in samples: a power of two,
+  // at least the samples of a word, so that no word straddles a limit.
+  RingProducer(RingIndices<Atomics>& indices, std::uint64_t stride) noexcept
+      : indices_(&indices), stride_(stride) {}
+
+  [[nodiscard]] std::uint64_t head() const noexcept { return head_; }
+
+  // W1: to be called before words up to position `end` are stored.
+  void announce(std::uint64_t end) noexcept {
+    if (end <= limit_) return;
+    limit_ = (end + stride_ - 1) & ~(stride_ - 1);
+    indices_->intent.store(limit_, std::memory_order_relaxed);
+    // Orders the new intent before every word stored from here on.
+    Atomics::fence(std::memory_order_release);
+  }
+
+  // W3: the samples before `head` are readable.
+  void publish(std::uint64_t head) noexcept {
+    head_ = head;
+    // Orders the words of W2 before the head that covers them.
+    indices_->head.store(head, std::memory_order_release);
+  }
+
+ private:
+  RingIndices<Atomics>* indices_;
+  std::uint64_t stride_;
+  // Shadows: the writer never loads what it has published.
+  std::uint64_t head_ = 0;
+  std::uint64_t limit_ = 0;
+};
+
+// A reader's end. Any number of them; every function is wait-free.
+template <class Atomics = StdAtomics>
+class RingConsumer {
+ public:
+  RingConsumer(const RingIndices<Atomics>& indices, std::uint64_t slots) noexcept
+      : indices_(&indices), slots_(slots) {}
+
+  // R1: one past the newest readable position.
+  [[nodiscard]] std::uint64_t head() const noexcept {
+    return indices_->head.load(std::memory_order_acquire);
+  }
+
+  // The oldest position that may still be intact. Before the copy a mere hint
+  // that saves copying what is lost anyway.
+  [[nodiscard]] std::uint64_t oldest() const noexcept {
+    const std::uint64_t intent = indices_->intent.load(std::memory_order_relaxed);
+    return intent > slots_ ? intent - slots_ : 0;
+  }
+
+  // R3 and R4, after the copy: the oldest position whose copy is intact.
+  [[nodiscard]] std::uint64_t validate() const noexcept {
+    // Orders the copied words before the load of intent.
+    Atomics::fence(std::memory_order_acquire);
+    return oldest();
+  }
+
+ private:
+  const RingIndices<Atomics>* indices_;
+  std::uint64_t slots_;
+};
+
+}  // namespace spillway

@@ -1,0 +1,100 @@
+// A stream: the memory that one writer fills and any number of readers copy from.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "spillway/channels/lane.hpp"
+#include "spillway/channels/mark.hpp"
+#include "spillway/channels/ring.hpp"
+#include "spillway/channels/stream_info.hpp"
+
+namespace spillway {
+
+// The calibration of every channel of a stream, in channel order.
+using CalibrationSet = std::vector<Calibration>;
+
+// Names one of the calibration sets of a stream.
+struct CalibrationSetId {
+  std::uint32_t value = 0;
+  friend bool operator==(CalibrationSetId, CalibrationSetId) = default;
+};
+
+// Owns the ring of a stream: indices, marks, and for every channel a lane of
+// values and a lane of quality; an irregular stream has a lane of times too.
+// Attach one writer (writer.hpp) and readers (reader.hpp); both must not
+// outlive it. All memory is allocated, and touched, by the constructor.
+class Stream {
+ public:
+  // Throws Error if check(info) does, std::bad_alloc if memory runs out.
+  explicit Stream(StreamInfo info);
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  [[nodiscard]] const StreamInfo& info() const noexcept { return info_; }
+  [[nodiscard]] std::size_t channel_count() const noexcept { return info_.channels.size(); }
+
+  // What stays readable at least, as asked for. The physical ring is larger by
+  // the announced stride and the largest block, rounded up to a power of two.
+  [[nodiscard]] SampleCount capacity() const noexcept { return capacity_; }
+
+  // Bytes the ring of `info` takes. Throws like check(info).
+  [[nodiscard]] static std::uint64_t memory_bytes(const StreamInfo& info);
+
+  // Adds a set of calibrations, to be put in force by Writer::calibrate. The
+  // same set added twice has one id. Any thread; locks and allocates.
+  // Throws Error unless there is one calibration for each channel, with finite
+  // coefficients and the channel's unit (or an empty unit) as unit out.
+  CalibrationSetId add_calibrations(CalibrationSet set);
+
+  // Any thread, wait-free. The reference stays valid as long as the stream.
+  // Set 0 is the one of the ChannelInfos.
+  [[nodiscard]] const CalibrationSet& calibrations(CalibrationSetId id) const noexcept;
+
+ private:
+  friend class StreamWriter;
+  friend class StreamReader;
+  using Word = StdAtomics::Word;
+
+  struct Shared {
+    RingIndices<> ring;
+    MarkIndices<> marks;
+    MarkIndices<> anchors;
+  };
+  // Where everything lies in the one block of memory, in words.
+  struct Layout {
+    std::uint64_t slots = 0;  // of the ring: a power of two
+    std::uint64_t stride = 0;
+    std::uint64_t mark_slots = 0;
+    std::uint64_t marks_at = 0;
+    std::uint64_t anchors_at = 0;
+    std::vector<std::uint64_t> values_at;   // one a channel
+    std::vector<std::uint64_t> quality_at;  // one a channel
+    std::uint64_t times_at = 0;             // irregular streams
+    std::uint64_t words = 0;
+  };
+  static Layout lay_out(const StreamInfo& info);
+  struct AlignedDelete {
+    void operator()(Word* words) const noexcept;
+  };
+
+  StreamInfo info_;
+  SampleCount capacity_;
+  Layout layout_;
+  std::unique_ptr<Shared> shared_;
+  std::unique_ptr<Word[], AlignedDelete> words_;
+  std::atomic<bool> has_writer_{false};
+
+  // Append-only, in chunks that double, so that readers need no lock.
+  static constexpr std::size_t calibration_chunks = 24;
+  mutable std::mutex calibrations_mutex_;
+  std::array<std::atomic<const CalibrationSet*>, calibration_chunks> calibration_sets_{};
+  std::vector<std::unique_ptr<CalibrationSet[]>> calibration_storage_;
+  std::uint32_t calibration_count_ = 0;
+};
+
+}  // namespace spillway

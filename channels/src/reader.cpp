@@ -1,0 +1,302 @@
+#include "spillway/channels/reader.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "spillway/channels/error.hpp"
+
+namespace spillway {
+
+namespace {
+
+constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+
+Stop stop_at(MarkKind kind) noexcept {
+  switch (kind) {
+    case MarkKind::gap: return Stop::gap;
+    case MarkKind::calibration: return Stop::calibration;
+    default: return Stop::time_step;
+  }
+}
+
+void drop_front(Block& block, std::uint64_t dropped, std::uint64_t kept) noexcept {
+  for (std::size_t c = 0; c < block.channel_count(); ++c) {
+    const std::size_t size = sample_size(block.type(c));
+    std::memmove(block.bytes(c), block.bytes(c) + dropped * size, kept * size);
+    std::memmove(block.quality(c).data(), block.quality(c).data() + dropped, kept);
+  }
+  if (block.has_times())
+    std::copy_n(block.times().begin() + static_cast<std::ptrdiff_t>(dropped), kept,
+                block.times().begin());
+}
+
+}  // namespace
+
+StreamReader::StreamReader(const Stream& stream) noexcept
+    : stream_(&stream),
+      ring_(stream.shared_->ring, stream.layout_.slots),
+      marks_(stream.shared_->marks, &stream.words_[stream.layout_.marks_at],
+             stream.layout_.mark_slots),
+      anchors_(stream.shared_->anchors, &stream.words_[stream.layout_.anchors_at],
+               stream.layout_.mark_slots) {
+  seek_oldest();
+}
+
+SampleCount StreamReader::pending() const noexcept {
+  const std::uint64_t head = ring_.head();
+  return {head > cursor_ ? head - cursor_ : 0};
+}
+
+StreamReader::Peek StreamReader::peek() noexcept {
+  if (has_peeked_) return Peek::mark;
+  if (next_mark_ >= marks_.count()) return Peek::none;
+  has_peeked_ = marks_.load(next_mark_, peeked_);
+  if (has_peeked_) return Peek::mark;
+  // Not quite the oldest one, which is overwritten next.
+  next_mark_ = std::min(marks_.oldest() + stream_->layout_.mark_slots / 8, marks_.count() - 1);
+  has_peeked_ = marks_.load(next_mark_, peeked_);
+  return has_peeked_ ? Peek::skipped : Peek::lost;
+}
+
+void StreamReader::take(Chunk& chunk) noexcept {
+  const std::uint64_t missing = peeked_.gaps - mark_.gaps;
+  if (missing > 0) {
+    chunk.missing.value += missing;
+    chunk.cause = peeked_.cause;
+  }
+  if (missing > 0 || peeked_.clock_sample != mark_.clock_sample ||
+      peeked_.clock_time != mark_.clock_time || peeked_.kind == MarkKind::time_step)
+    chunk.new_segment = true;
+  mark_ = peeked_;
+  has_peeked_ = false;
+  ++next_mark_;
+}
+
+bool StreamReader::take_due(Chunk& chunk) noexcept {
+  for (;;) {
+    switch (peek()) {
+      case Peek::none: return true;
+      case Peek::lost: return false;
+      case Peek::skipped:
+        chunk.lost.value += peeked_.position - cursor_;
+        chunk.mixed = true;
+        chunk.new_segment = true;
+        cursor_ = peeked_.position;
+        take(chunk);
+        return false;
+      case Peek::mark: break;
+    }
+    if (peeked_.position > cursor_) return true;
+    const bool other_cause = chunk.missing.value > 0 && peeked_.gaps > mark_.gaps &&
+                             peeked_.cause != chunk.cause;
+    if (other_cause) return false;
+    take(chunk);
+  }
+}
+
+std::uint64_t StreamReader::next_mark_position() const noexcept {
+  return has_peeked_ ? peeked_.position : never;
+}
+
+Chunk StreamReader::finish(Chunk chunk, std::uint64_t end, Stop stop) noexcept {
+  chunk.first = next();
+  chunk.count = {end - cursor_};
+  chunk.row = cursor_;
+  chunk.clock_sample = {mark_.clock_sample};
+  chunk.clock_time = Time(mark_.clock_time);
+  if (info().rate)
+    chunk.time = chunk.clock_time + info().rate->duration(chunk.first.value - mark_.clock_sample);
+  chunk.calibrations = {mark_.calibrations};
+  chunk.stop = stop;
+  cursor_ = end;
+  delivered_ += chunk.count.value;
+  lost_ += chunk.lost.value;
+  missing_ += chunk.missing.value;
+  return chunk;
+}
+
+Chunk StreamReader::read(Block& block) noexcept {
+  Chunk chunk;
+  chunk.from = next();
+  const std::uint64_t head = ring_.head();  // R1
+  const std::uint64_t target = std::max(cursor_, std::min(ring_.oldest(), head));
+  if (!take_due(chunk)) return finish(chunk, cursor_, Stop::overwritten);
+  if (target > cursor_) {
+    // A chunk tells losses before gaps: a loss behind a gap is the next chunk's.
+    if (chunk.missing.value > 0) return finish(chunk, cursor_, Stop::overwritten);
+    const std::uint64_t reached = std::min(target, next_mark_position());
+    chunk.lost.value = reached - cursor_;
+    chunk.new_segment = true;
+    cursor_ = reached;
+    if (!take_due(chunk) || target > cursor_) return finish(chunk, cursor_, Stop::overwritten);
+  }
+  std::uint64_t end = std::min({head, cursor_ + block.frames(), next_mark_position()});
+  if (end < cursor_) end = cursor_;  // marks were read that are newer than the head
+  copy(block, cursor_, end);                           // R2
+  const std::uint64_t intact = ring_.validate();       // R3, R4
+  if (intact > cursor_ && end > cursor_) {
+    if (chunk.missing.value > 0) return finish(chunk, cursor_, Stop::overwritten);
+    const std::uint64_t dropped = std::min(intact, end) - cursor_;
+    chunk.lost.value += dropped;
+    chunk.new_segment = true;
+    cursor_ += dropped;
+    drop_front(block, dropped, end - cursor_);
+  }
+  if (info().rate == std::nullopt && end > cursor_) chunk.time = block.times()[0];
+  const Stop stop = end == next_mark_position() ? stop_at(peeked_.kind)
+                    : end == head               ? Stop::drained
+                                                : Stop::full;
+  return finish(chunk, end, stop);
+}
+
+void StreamReader::copy(Block& block, std::uint64_t begin, std::uint64_t end) const noexcept {
+  const Stream::Layout& layout = stream_->layout_;
+  const StdAtomics::Word* words = stream_->words_.get();
+  for (std::size_t c = 0; c < block.channel_count(); ++c) {
+    visit_sample_type(block.type(c), [&]<class T>(std::type_identity<T>) {
+      copy_lane(words + layout.values_at[c], layout.slots, begin, end,
+                block.values<T>(c).data());
+    });
+    copy_lane(words + layout.quality_at[c], layout.slots, begin, end, block.quality(c).data());
+  }
+  if (block.has_times())
+    copy_lane(words + layout.times_at, layout.slots, begin, end, block.times().data());
+}
+
+Accounting StreamReader::accounting() const noexcept {
+  const std::uint64_t head = std::max(ring_.head(), cursor_);
+  // The newest mark at or before the head tells the gaps before it. Marks newer
+  // than the head may have come since; one that is overwritten has a newer one.
+  std::uint64_t gaps = mark_.gaps;
+  Mark mark;
+  for (std::uint64_t i = marks_.count(); i-- > next_mark_;) {
+    if (!marks_.load(i, mark)) break;
+    if (mark.position > head) continue;
+    gaps = mark.gaps;
+    break;
+  }
+  const std::uint64_t produced = head + gaps;
+  return {{produced - started_},
+          {delivered_},
+          {lost_},
+          {missing_},
+          {produced - next().value}};
+}
+
+std::size_t StreamReader::read_anchors(std::span<Anchor> out) noexcept {
+  std::size_t done = 0;
+  const std::uint64_t count = anchors_.count();
+  while (done < out.size() && next_anchor_ < count) {
+    Mark mark;
+    if (!anchors_.load(next_anchor_, mark)) {
+      const std::uint64_t oldest = std::max(anchors_.oldest(), next_anchor_ + 1);
+      anchors_lost_ += oldest - next_anchor_;
+      next_anchor_ = oldest;
+      continue;
+    }
+    out[done++] = {{mark.position + mark.gaps}, Time(mark.stamp), mark.ticks};
+    ++next_anchor_;
+  }
+  return done;
+}
+
+void StreamReader::place(std::uint64_t position) noexcept {
+  mark_ = {};
+  has_peeked_ = false;
+  next_mark_ = marks_.oldest();
+  const std::uint64_t count = marks_.count();
+  bool placed = false;
+  for (std::uint64_t i = next_mark_; i < count; ++i) {
+    Mark mark;
+    if (!marks_.load(i, mark)) continue;
+    if (placed && mark.position > position) break;
+    mark_ = mark;
+    next_mark_ = i + 1;
+    placed = true;
+  }
+  cursor_ = std::max(position, mark_.position);
+  started_ = next().value;
+  delivered_ = lost_ = missing_ = 0;
+}
+
+void StreamReader::seek_oldest() noexcept { place(ring_.oldest()); }
+
+void StreamReader::seek_latest(SampleCount count) noexcept {
+  const std::uint64_t head = ring_.head();
+  place(std::max(ring_.oldest(), head - std::min(head, count.value)));
+}
+
+SampleNumber StreamReader::seek(SampleNumber number) noexcept {
+  const std::uint64_t head = ring_.head();
+  std::uint64_t position = 0;
+  Mark mark;
+  for (std::uint64_t i = marks_.oldest(), count = marks_.count(); i < count; ++i) {
+    if (!marks_.load(i, mark)) continue;
+    // Numbers in the gap before this mark have no sample: the first one after it is next.
+    if (number.value < mark.position + mark.gaps) {
+      position = std::min(position, mark.position);
+      break;
+    }
+    position = number.value - mark.gaps;
+  }
+  place(std::clamp(position, std::min(ring_.oldest(), head), head));
+  return next();
+}
+
+SampleNumber StreamReader::seek(Time time) noexcept {
+  const std::uint64_t head = ring_.head();
+  const std::uint64_t oldest = std::min(ring_.oldest(), head);
+  std::uint64_t position = head;
+  if (info().rate) {
+    Mark mark;
+    for (std::uint64_t i = marks_.oldest(), count = marks_.count(); i < count; ++i) {
+      if (!marks_.load(i, mark)) continue;
+      Mark following;
+      const std::uint64_t end =
+          i + 1 < count && marks_.load(i + 1, following) ? following.position : head;
+      const Time since = time - Time(mark.clock_time);
+      std::uint64_t number = mark.clock_sample + info().rate->samples_within(since);
+      if (info().rate->duration(number - mark.clock_sample) < since) ++number;
+      const std::uint64_t first = mark.position + mark.gaps;
+      const std::uint64_t at = mark.position + (number > first ? number - first : 0);
+      if (at >= end) continue;
+      position = at;
+      break;
+    }
+  } else {
+    const StdAtomics::Word* times = &stream_->words_[stream_->layout_.times_at];
+    for (std::uint64_t p = oldest; p < head; ++p) {
+      std::int64_t t = 0;
+      copy_lane(times, stream_->layout_.slots, p, p + 1, &t);
+      if (t < time.count()) continue;
+      position = p;
+      break;
+    }
+  }
+  place(std::clamp(position, oldest, head));
+  return next();
+}
+
+template <Sample T>
+const Stream& Reader<T>::checked(const Stream& stream) {
+  if (stream.channel_count() != 1 || stream.info().channels[0].type != sample_type_of<T>())
+    throw Error(fmt::format("stream '{}' is not a single channel of {}", stream.info().name,
+                            sample_type_name(sample_type_of<T>())));
+  return stream;
+}
+
+template class Reader<std::int8_t>;
+template class Reader<std::int16_t>;
+template class Reader<std::int32_t>;
+template class Reader<std::int64_t>;
+template class Reader<std::uint8_t>;
+template class Reader<std::uint16_t>;
+template class Reader<std::uint32_t>;
+template class Reader<std::uint64_t>;
+template class Reader<float>;
+template class Reader<double>;
+
+}  // namespace spillway

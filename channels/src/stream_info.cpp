@@ -1,0 +1,67 @@
+#include "spillway/channels/stream_info.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "spillway/channels/error.hpp"
+
+namespace spillway {
+
+namespace {
+constexpr std::uint64_t most_samples = std::uint64_t{1} << 40;
+}
+
+void check_name(const std::string& what, const std::string& name) {
+  if (name.empty()) throw Error(fmt::format("{}: the name is empty", what));
+  const bool clean = std::ranges::all_of(
+      name, [](char c) { return c != '/' && static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
+  if (!clean || name == "." || name == ".." || name.size() > 200)
+    throw Error(fmt::format(
+        "{} '{}': a name has 1 to 200 bytes, no '/' and no control character, and is not '.' or '..'",
+        what, name.substr(0, 200)));
+}
+
+void check(const StreamInfo& info) {
+  check_name("stream", info.name);
+  if (info.name == "spillway")
+    throw Error("stream 'spillway': the name is reserved for the recording's own data");
+  if (info.channels.empty())
+    throw Error(fmt::format("stream '{}' has no channels; at least one is needed", info.name));
+  if (!info.rate && std::holds_alternative<Time>(info.capacity))
+    throw Error(fmt::format(
+        "stream '{}' is irregular: give its capacity in samples, not in seconds", info.name));
+  if (const Time* t = std::get_if<Time>(&info.capacity); t && t->count() <= 0)
+    throw Error(fmt::format("stream '{}': capacity must be positive", info.name));
+  const auto capacity = capacity_in_samples(info).value;
+  if (capacity == 0 || capacity > most_samples)
+    throw Error(fmt::format("stream '{}': capacity of {} samples; allowed are 1 to {}", info.name,
+                            capacity, most_samples));
+  if (info.largest_block.value == 0 || info.largest_block.value > most_samples)
+    throw Error(fmt::format("stream '{}': largest block of {} samples; allowed are 1 to {}",
+                            info.name, info.largest_block.value, most_samples));
+  if (info.mark_capacity.value < 2 || info.mark_capacity.value > (1U << 24))
+    throw Error(fmt::format("stream '{}': mark capacity of {}; allowed are 2 to {}", info.name,
+                            info.mark_capacity.value, 1U << 24));
+  std::unordered_set<std::string> seen;
+  for (const ChannelInfo& channel : info.channels) {
+    const std::string where = fmt::format("channel '{}' of stream '{}'", channel.name, info.name);
+    check_name(fmt::format("channel of stream '{}'", info.name), channel.name);
+    if (channel.name == "time" || channel.name == "time_ns" || channel.name == "sample" ||
+        channel.name.ends_with("_quality"))
+      throw Error(where + ": the names 'time', 'time_ns', 'sample' and any ending in '_quality' are reserved");
+    if (!seen.insert(channel.name).second) throw Error(where + ": the name stands twice");
+    if (channel.range && !(channel.range->low <= channel.range->high))
+      throw Error(fmt::format("{}: range low {} is above high {}", where, channel.range->low,
+                              channel.range->high));
+    check(channel.calibration, where);
+  }
+}
+
+SampleCount capacity_in_samples(const StreamInfo& info) {
+  if (const auto* samples = std::get_if<SampleCount>(&info.capacity)) return *samples;
+  return {info.rate->samples_within(std::get<Time>(info.capacity))};
+}
+
+}  // namespace spillway

@@ -1,0 +1,104 @@
+// The contract of every filter, and the shape of the data it works on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "spillway/channels/quality.hpp"
+
+namespace spillway {
+
+// A run of consecutive frames of L lanes (the channels of one stream) side by
+// side: value of lane l in frame f at [f * lanes + l]. Frame-major, so that the
+// lanes of a frame can be filtered with one SIMD instruction.
+// `quality` has the shape of `values`. A value that is missing is NaN and Bad.
+struct ConstFrames {
+  std::span<const double> values;
+  std::span<const Quality> quality;
+  std::size_t lanes = 1;
+  [[nodiscard]] std::size_t count() const noexcept { return values.size() / lanes; }
+};
+struct Frames {
+  std::span<double> values;
+  std::span<Quality> quality;
+  std::size_t lanes = 1;
+};
+
+// A filter of a bank of L lanes: one set of coefficients, one state a lane. A
+// value: copyable, comparable in behaviour, made ready by its constructor
+// (which may throw and allocate).
+//
+//   std::size_t process(ConstFrames in, Frames out) noexcept;
+//       Consumes all of `in`, writes the frames produced to the front of `out`,
+//       returns how many. `out` has room for every frame `in` can cause. `in` and
+//       `out` may be the same memory where the filter makes one frame of one.
+//       The bits of the output do not depend on how the input is cut into calls.
+//   void reset() noexcept;            as if no sample had come yet
+//   double delay() const noexcept;    group delay at low frequency, in samples
+//   void save_state(StateWriter&) const;   allocates
+//   void load_state(StateReader&);         throws Error if the bytes do not fit
+//
+// process and reset allocate nothing, lock nothing and make no system call.
+// One thread at a time.
+
+// Bytes of a filter's state, native byte order, in the order the filter writes them.
+class StateWriter {
+ public:
+  template <class T>
+  void put(const T& value) {
+    put_bytes(&value, sizeof value);
+  }
+  template <class T>
+  void put(const std::vector<T>& values) {
+    put(static_cast<std::uint64_t>(values.size()));
+    put_bytes(values.data(), values.size() * sizeof(T));
+  }
+  [[nodiscard]] const std::vector<std::byte>& bytes() const noexcept { return bytes_; }
+
+ private:
+  void put_bytes(const void* data, std::size_t size);
+  std::vector<std::byte> bytes_;
+};
+
+// Reads what StateWriter wrote. Throws Error where bytes are missing, or where a
+// vector's length is not that of the vector it is read into: state belongs to
+// one configuration.
+class StateReader {
+ public:
+  explicit StateReader(std::span<const std::byte> bytes) noexcept : bytes_(bytes) {}
+  template <class T>
+  void get(T& value) {
+    get_bytes(&value, sizeof value);
+  }
+  template <class T>
+  void get(std::vector<T>& values) {
+    std::uint64_t size = 0;
+    get(size);
+    check_length(size, values.size());
+    get_bytes(values.data(), values.size() * sizeof(T));
+  }
+  [[nodiscard]] bool at_end() const noexcept { return bytes_.empty(); }
+
+ private:
+  void get_bytes(void* data, std::size_t size);
+  static void check_length(std::uint64_t stored, std::size_t expected);
+  std::span<const std::byte> bytes_;
+};
+
+// What a filter does with a NaN in its input.
+enum class NanPolicy : std::uint8_t {
+  propagate,  // windows: NaN out while a NaN is in the window
+  ignore,     // windows: use the valid values; NaN if there is none
+  hold,       // recursive filters: replaced by the last valid value (0 before the first)
+  reset,      // recursive filters: NaN out, state zero afterwards
+};
+
+// What a filter does at a gap in the sample numbers.
+enum class GapPolicy : std::uint8_t {
+  reset,  // starts anew behind the gap
+  hold,   // goes on as if the samples around the gap were neighbours
+};
+
+}  // namespace spillway
