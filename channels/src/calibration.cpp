@@ -17,6 +17,11 @@ void apply_step(const Linear& step, std::span<double> values) noexcept {
 
 void apply_step(const Polynomial& step, std::span<double> values) noexcept {
   const std::span<const double> c = step.coefficients;
+  if (c.size() == 1) {
+    // Without a power of v in the sum, NaN would become a number.
+    for (double& v : values) v = std::isnan(v) ? v : c[0];
+    return;
+  }
   for (double& v : values) {
     double sum = c.back();
     for (std::size_t i = c.size() - 1; i-- > 0;) sum = sum * v + c[i];

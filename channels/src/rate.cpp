@@ -36,8 +36,8 @@ Fraction decimal_fraction(double value) {
   if (!(value > 0.0) || !std::isfinite(value))
     throw Error(fmt::format("{} is not a positive, finite number", value));
   // Scientific notation: d.ddde±xx, digits without a point times a power of ten.
-  char text[40];
-  const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific);
+  char text[40]{};  // to_chars writes no terminator, and atoi needs one
+  const auto end = std::to_chars(text, text + sizeof text - 1, value, std::chars_format::scientific);
   const std::string_view spelled(text, static_cast<std::size_t>(end.ptr - text));
   const auto e = spelled.find('e');
   std::int64_t digits = 0;
@@ -97,8 +97,9 @@ Time Rate::duration(std::uint64_t n) const noexcept {
 
 std::uint64_t Rate::samples_within(Time t) const noexcept {
   if (t.count() < 0) return 0;
+  constexpr Wide most = UINT64_MAX;
   const Wide periods = static_cast<Wide>(t.count()) * samples_ / (static_cast<Wide>(seconds_) * ns_per_s);
-  return static_cast<std::uint64_t>(periods);
+  return periods > most ? UINT64_MAX : static_cast<std::uint64_t>(periods);
 }
 
 }  // namespace spillway

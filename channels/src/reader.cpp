@@ -22,6 +22,23 @@ Stop stop_at(MarkKind kind) noexcept {
   }
 }
 
+// The least n whose time, `clock` + duration(n), is not before `time`.
+std::uint64_t periods_until(const Rate& rate, std::int64_t clock, std::int64_t time) noexcept {
+  if (time <= clock) return 0;
+  std::int64_t since = 0;
+  if (__builtin_sub_overflow(time, clock, &since)) return never;
+  // duration() rounds by half a nanosecond: look between the neighbours.
+  std::uint64_t below = rate.samples_within(Time(since - 1));
+  std::uint64_t above = rate.samples_within(Time(since));
+  if (above >= never - 1) return never;
+  ++above;
+  while (above - below > 1) {
+    const std::uint64_t middle = below + (above - below) / 2;
+    (rate.duration(middle).count() < since ? below : above) = middle;
+  }
+  return above;
+}
+
 void drop_front(Block& block, std::uint64_t dropped, std::uint64_t kept) noexcept {
   for (std::size_t c = 0; c < block.channel_count(); ++c) {
     const std::size_t size = sample_size(block.type(c));
@@ -123,7 +140,11 @@ Chunk StreamReader::read(Block& block) noexcept {
   chunk.from = next();
   const std::uint64_t head = ring_.head();  // R1
   const std::uint64_t target = std::max(cursor_, std::min(ring_.oldest(), head));
-  if (!take_due(chunk)) return finish(chunk, cursor_, Stop::overwritten);
+  // A mark that is due and was not taken is a gap of another cause.
+  const auto broken_off = [&] {
+    return next_mark_position() <= cursor_ ? Stop::gap : Stop::overwritten;
+  };
+  if (!take_due(chunk)) return finish(chunk, cursor_, broken_off());
   if (target > cursor_) {
     // A chunk tells losses before gaps: a loss behind a gap is the next chunk's.
     if (chunk.missing.value > 0) return finish(chunk, cursor_, Stop::overwritten);
@@ -131,7 +152,7 @@ Chunk StreamReader::read(Block& block) noexcept {
     chunk.lost.value = reached - cursor_;
     chunk.new_segment = true;
     cursor_ = reached;
-    if (!take_due(chunk) || target > cursor_) return finish(chunk, cursor_, Stop::overwritten);
+    if (!take_due(chunk) || target > cursor_) return finish(chunk, cursor_, broken_off());
   }
   std::uint64_t end = std::min({head, cursor_ + block.frames(), next_mark_position()});
   if (end < cursor_) end = cursor_;  // marks were read that are newer than the head
@@ -205,17 +226,23 @@ std::size_t StreamReader::read_anchors(std::span<Anchor> out) noexcept {
 
 void StreamReader::place(std::uint64_t position) noexcept {
   mark_ = {};
+  next_mark_ = 0;
   has_peeked_ = false;
-  next_mark_ = marks_.oldest();
-  const std::uint64_t count = marks_.count();
+  // From the newest mark back: one that was overwritten ends the search with the state of
+  // a newer one, never with none. Only if even the newest is overwritten while it is
+  // copied, that is if the writer laps all marks meanwhile, the search begins again.
   bool placed = false;
-  for (std::uint64_t i = next_mark_; i < count; ++i) {
+  for (std::uint64_t count = marks_.count(); count > 0 && !placed; count = marks_.count()) {
     Mark mark;
-    if (!marks_.load(i, mark)) continue;
-    if (placed && mark.position > position) break;
-    mark_ = mark;
-    next_mark_ = i + 1;
-    placed = true;
+    for (std::uint64_t i = count; i-- > 0 && marks_.load(i, mark);) {
+      // All marks where the reader begins are in force, also where that is the oldest mark.
+      if (!placed || mark.position < mark_.position) {
+        mark_ = mark;
+        next_mark_ = i + 1;
+        placed = true;
+      }
+      if (mark.position <= position) break;
+    }
   }
   cursor_ = std::max(position, mark_.position);
   started_ = next().value;
@@ -257,18 +284,28 @@ SampleNumber StreamReader::seek(Time time) noexcept {
       Mark following;
       const std::uint64_t end =
           i + 1 < count && marks_.load(i + 1, following) ? following.position : head;
-      const Time since = time - Time(mark.clock_time);
-      std::uint64_t number = mark.clock_sample + info().rate->samples_within(since);
-      if (info().rate->duration(number - mark.clock_sample) < since) ++number;
-      const std::uint64_t first = mark.position + mark.gaps;
-      const std::uint64_t at = mark.position + (number > first ? number - first : 0);
+      const std::uint64_t periods = periods_until(*info().rate, mark.clock_time, time.count());
+      // The sample the mark applies to first is never earlier than the clock was set.
+      const std::uint64_t first = mark.position + mark.gaps - mark.clock_sample;
+      const std::uint64_t behind = periods > first ? periods - first : 0;
+      if (mark.position >= end || behind >= end - mark.position) continue;
+      // Another segment may have been meant, where this one is overwritten up to here.
+      const std::uint64_t at = std::max(mark.position + behind, oldest);
       if (at >= end) continue;
       position = at;
       break;
     }
   } else {
     const StdAtomics::Word* times = &stream_->words_[stream_->layout_.times_at];
-    for (std::uint64_t p = oldest; p < head; ++p) {
+    // What lies before the oldest mark is not readable, as in place().
+    std::uint64_t p = oldest;
+    Mark mark;
+    for (std::uint64_t i = marks_.oldest(), count = marks_.count(); i < count; ++i) {
+      if (!marks_.load(i, mark)) continue;
+      p = std::max(p, mark.position);
+      break;
+    }
+    for (; p < head; ++p) {
       std::int64_t t = 0;
       copy_lane(times, stream_->layout_.slots, p, p + 1, &t);
       if (t < time.count()) continue;

@@ -38,7 +38,8 @@ Stream::Layout Stream::lay_out(const StreamInfo& info) {
   Layout layout;
   layout.stride = stride_for(capacity);
   layout.slots = std::bit_ceil(capacity + layout.stride + info.largest_block.value);
-  layout.mark_slots = std::bit_ceil(info.mark_capacity.value + 1);
+  // A reader that was overrun leaves out an eighth, see StreamReader::peek.
+  layout.mark_slots = std::bit_ceil((info.mark_capacity.value + 1) * 8 / 7 + 1);
   const auto place = [&](std::uint64_t words) {
     const std::uint64_t at = layout.words;
     layout.words += (words + words_per_line - 1) / words_per_line * words_per_line;

@@ -48,9 +48,8 @@ void StreamWriter::gap(SampleCount count, GapCause cause) noexcept {
 void StreamWriter::stamp(Stamp stamp) noexcept {
   const std::uint64_t number = next().value;
   if (!irregular_) {
-    const bool first = !has_time_ && number == 0;
-    bool step = first;
-    if (!first && info().follow_stamps) {
+    bool step = !has_time_;
+    if (has_time_ && info().follow_stamps) {
       const std::int64_t half_period = info().rate->duration(1).count() / 2;
       const std::int64_t deviation = stamp.time.count() - expected_time(number);
       step = deviation > half_period || deviation < -half_period;
@@ -58,7 +57,7 @@ void StreamWriter::stamp(Stamp stamp) noexcept {
     if (step) {
       state_.clock_sample = number;
       state_.clock_time = stamp.time.count();
-      mark(first ? MarkKind::start : MarkKind::time_step);
+      mark(number == 0 ? MarkKind::start : MarkKind::time_step);
     }
     has_time_ = true;
   }
@@ -68,6 +67,14 @@ void StreamWriter::stamp(Stamp stamp) noexcept {
   anchor.stamp = stamp.time.count();
   anchor.ticks = stamp.ticks;
   anchors_.push(anchor);
+}
+
+void StreamWriter::set_clock(SampleNumber sample, Time time) noexcept {
+  has_time_ = true;
+  if (state_.clock_sample == sample.value && state_.clock_time == time.count()) return;
+  state_.clock_sample = sample.value;
+  state_.clock_time = time.count();
+  mark(next().value == 0 ? MarkKind::start : MarkKind::time_step);
 }
 
 void StreamWriter::calibrate(CalibrationSetId set) noexcept {
@@ -139,7 +146,8 @@ void StreamWriter::push_lanes(std::span<const void* const> lanes, SampleCount co
       visit_sample_type(lanes_[c].type, [&]<class T>(std::type_identity<T>) {
         lanes_[c].values.put(ring_.head(), static_cast<const T*>(lanes[c]) + done, run.count, 1);
       });
-      put_quality(c, quality.empty() ? nullptr : quality[c] + done, {}, 1, run);
+      const Quality* const given = quality.empty() ? nullptr : quality[c];
+      put_quality(c, given ? given + done : nullptr, {}, 1, run);
     }
     end_run(run);
     done += run.count;

@@ -31,7 +31,9 @@ class Rate {
   // 128-bit arithmetic, rounded to the nearest nanosecond (halves up). Wait-free.
   [[nodiscard]] Time duration(std::uint64_t n) const noexcept;
 
-  // How many whole periods fit into `t`; 0 for a negative time. Wait-free.
+  // How many whole periods fit into `t`; 0 for a negative time, 2^64 - 1 for more than
+  // that. Not rounded as duration() is: duration(n) may be a fraction of a nanosecond
+  // short of n periods. Wait-free.
   [[nodiscard]] std::uint64_t samples_within(Time t) const noexcept;
 
   friend bool operator==(const Rate&, const Rate&) = default;

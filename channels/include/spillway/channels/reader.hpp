@@ -17,7 +17,7 @@ namespace spillway {
 enum class Stop : std::uint8_t {
   drained,      // nothing more was there
   full,         // the destination was full
-  gap,          // samples are missing next; the next read tells how many
+  gap,          // samples are missing next, or more of them for another cause; the next read tells
   time_step,    // the clock changes with the next sample
   calibration,  // other calibrations apply from the next sample on
   overwritten,  // samples were lost behind a gap; the next read tells how many
@@ -82,6 +82,7 @@ class StreamReader {
   explicit StreamReader(const Stream& stream) noexcept;
 
   [[nodiscard]] const StreamInfo& info() const noexcept { return stream_->info(); }
+  [[nodiscard]] SampleCount capacity() const noexcept { return stream_->capacity(); }
 
   // Copies up to block.frames() samples of every channel, from the cursor on, and
   // moves the cursor behind them. The block must be made for this stream.
@@ -106,7 +107,8 @@ class StreamReader {
   // Stamps overwritten before they were read.
   [[nodiscard]] std::uint64_t anchors_lost() const noexcept { return anchors_lost_; }
 
-  // Move the cursor; the books start anew. O(marks readable).
+  // Move the cursor; the books start anew. O(marks readable). Lock-free, not wait-free:
+  // begin again when the writer overwrote all marks meanwhile.
   void seek_oldest() noexcept;
   // So that the newest `count` samples are next, or as many as are readable.
   void seek_latest(SampleCount count = {0}) noexcept;

@@ -36,15 +36,23 @@ class StreamWriter {
   // The number the next sample will have; before any gap, how many were pushed.
   [[nodiscard]] SampleNumber next() const noexcept { return {ring_.head() + state_.gaps}; }
 
+  // How many samples were pushed: the position of the next one, gaps not counted.
+  [[nodiscard]] std::uint64_t pushed() const noexcept { return ring_.head(); }
+
   // `count` samples were lost before the next one. O(1). A count of 0 does nothing.
   void gap(SampleCount count, GapCause cause = GapCause::source) noexcept;
 
   // The next sample was taken at `stamp`. O(1). Recorded as an anchor, never
-  // altered. On a regular stream the first stamp sets the clock; a later one that
+  // altered. On a regular stream the first stamp sets the clock, which until then has
+  // sample 0 at time 0; a later one that
   // deviates by more than half a period from it sets it anew (a time step)
   // unless StreamInfo::follow_stamps is false. Irregular streams take times
   // with the samples instead; there a stamp is only an anchor.
   void stamp(Stamp stamp) noexcept;
+
+  // Regular streams: from the next sample on, sample `sample` is at `time`. O(1). For
+  // streams that follow the clock of another; does nothing if it is so already.
+  void set_clock(SampleNumber sample, Time time) noexcept;
 
   // From the next sample on another set of calibrations applies. O(1).
   void calibrate(CalibrationSetId set) noexcept;
@@ -54,8 +62,8 @@ class StreamWriter {
   void calibrate(std::size_t channel, Calibration calibration);
 
   // `count` samples of every channel, planar: lanes[c] points at `count` samples
-  // of channel c's own type; quality[c], where given, at as many qualities. The
-  // form for streams whose channels differ in type. O(count * channels).
+  // of channel c's own type; quality[c], where not null, at as many qualities (else they
+  // are Good). The form for streams whose channels differ in type. O(count * channels).
   void push_lanes(std::span<const void* const> lanes, SampleCount count,
                   std::span<const Quality* const> quality = {},
                   std::span<const Time> times = {}) noexcept;

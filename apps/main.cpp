@@ -1,0 +1,65 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "commands.hpp"
+
+int main(int argc, char** argv) {
+  namespace apps = spillway::apps;
+  CLI::App app("Real-time data acquisition in which nothing is lost silently.", "spillway");
+  app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit status: 0 all went well; 1 an error, told in one line; 3 recorded to the end, but samples were lost.\n"
+      "Examples:\n"
+      "  spillway demo\n"
+      "  spillway record experiment.yaml -o data/\n"
+      "  spillway info data/run.h5");
+
+  int status = 0;
+  apps::RecordArguments record;
+  double duration = 0.0;
+  CLI::App* record_command = app.add_subcommand("record", "Acquire, filter and record what a configuration file says");
+  record_command->add_option("configuration", record.configuration, "YAML file, see docs/configuration.md")->required();
+  record_command->add_option("-o,--output", record.output_directory, "directory that relative recording paths start at")->capture_default_str();
+  CLI::Option* duration_option = record_command->add_option("-d,--duration", duration, "stop after so many seconds")->check(CLI::PositiveNumber);
+  record_command->add_flag("-f,--force", record.force, "replace recordings that exist");
+  record_command->add_flag("-q,--quiet", record.quiet, "no status line and no summary, errors only");
+  record_command->add_flag("--json", record.json, "the summary as JSON on standard output");
+  record_command->footer(
+      "SIGINT (Ctrl-C) and SIGTERM stop cleanly: everything is flushed, sealed and reported.\n"
+      "While it grows a recording is called <path>.part.");
+  record_command->callback([&] {
+    if (*duration_option) record.duration_s = duration;
+    status = apps::record(record);
+  });
+
+  apps::InfoArguments info;
+  CLI::App* info_command = app.add_subcommand("info", "What a recording holds, and what it lacks");
+  info_command->add_option("file", info.path, "an HDF5 recording, finished or not")->required();
+  info_command->add_flag("--json", info.json, "as JSON");
+  info_command->callback([&] { status = apps::info(info); });
+
+  apps::DemoArguments demo;
+  CLI::App* demo_command = app.add_subcommand("demo", "Record this machine's own timing for a few seconds and show it");
+  demo_command->add_option("-o,--output", demo.output_directory, "directory for the recordings; earlier demos in it are replaced")->capture_default_str();
+  demo_command->add_option("-d,--duration", demo.duration_s, "seconds")->check(CLI::Range(0.5, 3600.0))->capture_default_str();
+  demo_command->callback([&] { status = apps::demo(demo); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int code = app.exit(e);
+    return code == 0 ? 0 : 1;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "spillway: out of memory\n");
+    return 1;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "spillway: {}\n", e.what());
+    return 1;
+  }
+  return status;
+}

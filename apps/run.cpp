@@ -1,0 +1,184 @@
+#include "run.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+namespace spillway::apps {
+
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+class StopOnSignals {
+ public:
+  StopOnSignals() {
+    stop_requested = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { stop_requested = 1; };
+    // A second Ctrl-C during a long flush ends the program at once.
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(SIGINT, &action, &old_int_);
+    sigaction(SIGTERM, &action, &old_term_);
+    // A full disk by quota shows as an error of write(), not as the end of the program.
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGXFSZ, &ignore, nullptr);
+  }
+  StopOnSignals(const StopOnSignals&) = delete;
+  StopOnSignals& operator=(const StopOnSignals&) = delete;
+  ~StopOnSignals() {
+    sigaction(SIGINT, &old_int_, nullptr);
+    sigaction(SIGTERM, &old_term_, nullptr);
+  }
+
+ private:
+  struct sigaction old_int_ {};
+  struct sigaction old_term_ {};
+};
+
+// One line on a terminal that is written over and over.
+class StatusLine {
+ public:
+  explicit StatusLine(bool wanted) : shown_(wanted && ::isatty(STDERR_FILENO) != 0) {}
+  ~StatusLine() { clear(); }
+  StatusLine(const StatusLine&) = delete;
+  StatusLine& operator=(const StatusLine&) = delete;
+
+  void show(std::string text) {
+    if (!shown_) return;
+    struct winsize size {};
+    std::size_t width = 79;
+    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) width = size.ws_col - 1U;
+    if (text.size() > width) text.resize(width);
+    fmt::print(stderr, "\r\033[K{}", text);
+    std::fflush(stderr);
+    dirty_ = true;
+  }
+  void clear() {
+    if (dirty_) fmt::print(stderr, "\r\033[K");
+    dirty_ = false;
+  }
+
+ private:
+  bool shown_;
+  bool dirty_ = false;
+};
+
+struct Totals {
+  std::uint64_t recorded = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t missing = 0;
+  std::uint64_t lag = 0;
+  std::uint64_t bytes = 0;
+};
+
+Totals total(const std::vector<RecordingStatus>& all) {
+  Totals totals;
+  for (const RecordingStatus& r : all) {
+    totals.bytes += r.bytes;
+    for (const auto& s : r.streams) {
+      totals.recorded += s.recorded;
+      totals.lost += s.lost;
+      totals.missing += s.missing;
+      totals.lag = std::max(totals.lag, s.lag);
+    }
+  }
+  return totals;
+}
+
+// Worth a line of its own while it runs; the rest shows in the status line and the report.
+bool is_news(EventKind kind) {
+  return kind == EventKind::samples_lost || kind == EventKind::falling_behind ||
+         kind == EventKind::recording_failed || kind == EventKind::source_failed;
+}
+
+void show_events(Subscription& events, StatusLine& line, bool quiet, int& shown) {
+  constexpr int most_shown = 20;  // the file names every loss; a terminal need not
+  while (const auto event = events.take()) {
+    if (quiet || !is_news(event->kind)) continue;
+    if (++shown > most_shown) continue;
+    line.clear();
+    fmt::print(stderr, "{}: {}{}{}\n", to_string(event->kind), event->subject, event->text.empty() ? "" : ": ", event->text);
+    if (shown == most_shown) fmt::print(stderr, "(further ones are in the recording and in the summary)\n");
+  }
+}
+
+}  // namespace
+
+std::string human_bytes(std::uint64_t bytes) {
+  if (bytes < 10'000) return fmt::format("{} B", bytes);
+  if (bytes < 10'000'000) return fmt::format("{:.1f} kB", static_cast<double>(bytes) / 1e3);
+  if (bytes < 10'000'000'000) return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+  return fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
+}
+
+std::string human_count(std::uint64_t count) {
+  if (count < 1000) return fmt::format("{}", count);
+  return fmt::format("{},{:03}", human_count(count / 1000), count % 1000);
+}
+
+RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
+  using Clock = std::chrono::steady_clock;
+  const StopOnSignals signals;
+  StatusLine line(!options.quiet);
+  engine.start();
+  const auto begin = Clock::now();
+  auto last_time = begin;
+  std::uint64_t last_recorded = 0;
+  auto next_line = begin;
+  int shown = 0;
+  const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+  while (!engine.finished() && stop_requested == 0 && !(options.duration_s && elapsed() >= *options.duration_s)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    show_events(events, line, options.quiet, shown);
+    const auto now = Clock::now();
+    if (now < next_line) continue;
+    next_line = now + std::chrono::milliseconds(200);
+    const Totals t = total(engine.status());
+    const double since = std::chrono::duration<double>(now - last_time).count();
+    const double rate = since > 0.0 ? static_cast<double>(t.recorded - last_recorded) / since : 0.0;
+    last_time = now;
+    last_recorded = t.recorded;
+    line.show(fmt::format("{:6.1f} s  {} samples recorded  {}/s  lag {}  lost {}  missing {}  {}", elapsed(),
+                          human_count(t.recorded), human_count(static_cast<std::uint64_t>(rate)), human_count(t.lag),
+                          human_count(t.lost), human_count(t.missing), human_bytes(t.bytes)));
+  }
+  RunResult result;
+  result.interrupted = stop_requested != 0;
+  result.report = engine.stop();
+  result.seconds = elapsed();
+  show_events(events, line, options.quiet, shown);
+  return result;
+}
+
+int exit_status(const RunResult& result) {
+  for (const std::string& error : result.report.errors) fmt::print(stderr, "spillway: {}\n", error);
+  if (!result.report.errors.empty()) return 1;
+  for (const RecordingReport& r : result.report.recordings)
+    for (const auto& s : r.streams)
+      if (s.counts.lost > 0) return 3;
+  return 0;
+}
+
+void print_summary(const RunResult& result) {
+  fmt::print("{} after {:.2f} s\n", result.interrupted ? "stopped by a signal" : "finished", result.seconds);
+  for (const RecordingReport& r : result.report.recordings) {
+    fmt::print("\n{}  {}{}\n", r.path, human_bytes(r.bytes), r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
+    std::size_t width = 6;
+    for (const auto& s : r.streams) width = std::max(width, s.name.size());
+    fmt::print("  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", "stream", width, "produced", "recorded", "lost", "missing");
+    for (const auto& s : r.streams)
+      fmt::print("  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", s.name, width, human_count(s.counts.produced),
+                 human_count(s.counts.recorded), human_count(s.counts.lost), human_count(s.counts.missing));
+  }
+}
+
+}  // namespace spillway::apps

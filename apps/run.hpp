@@ -1,0 +1,36 @@
+// Runs an engine from a terminal: signals, status line, events, summary.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "spillway/engine/engine.hpp"
+
+namespace spillway::apps {
+
+struct RunOptions {
+  std::optional<double> duration_s;
+  bool quiet = false;
+};
+
+struct RunResult {
+  Report report;
+  double seconds = 0.0;
+  bool interrupted = false;
+};
+
+// Starts the engine, shows what happens until its sources end, the time is over, a signal
+// comes or something fails, and stops it. `events` was subscribed before. Throws what start() does.
+RunResult run(Engine& engine, Subscription& events, const RunOptions& options);
+
+// 0, 1 or 3, as commands.hpp says; prints the errors.
+int exit_status(const RunResult& result);
+
+// The summary for people.
+void print_summary(const RunResult& result);
+
+[[nodiscard]] std::string human_bytes(std::uint64_t bytes);
+[[nodiscard]] std::string human_count(std::uint64_t count);
+
+}  // namespace spillway::apps

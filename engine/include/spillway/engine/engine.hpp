@@ -1,0 +1,174 @@
+// The engine: streams, graph, recordings, and the threads between them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "spillway/channels/reader.hpp"
+#include "spillway/channels/stream.hpp"
+#include "spillway/channels/writer.hpp"
+#include "spillway/engine/event.hpp"
+#include "spillway/engine/source.hpp"
+#include "spillway/filters/graph_spec.hpp"
+#include "spillway/storage/output_file.hpp"
+#include "spillway/storage/sink.hpp"
+#include "spillway/storage/stream_log.hpp"
+
+namespace spillway {
+
+// Something with samples: a stream or a node of the graph, by name; what
+// graph().add and record() take.
+struct Signal {
+  std::string name;
+};
+
+// The channel of a stream of one channel of type T.
+template <Sample T>
+class Channel : public Signal {
+ public:
+  explicit Channel(Stream& stream) : Signal{stream.info().name}, stream_(&stream) {}
+  // The one writer. Throws Error the second time.
+  [[nodiscard]] Writer<T> writer() const { return Writer<T>(*stream_); }
+  [[nodiscard]] Reader<T> reader() const { return Reader<T>(*stream_); }
+
+ private:
+  Stream* stream_;
+};
+
+// A stream of one channel in short; see ChannelInfo and StreamInfo.
+struct ChannelOptions {
+  std::string name;
+  std::string description = {};
+  std::string unit = "1";
+  std::optional<Hertz> rate = {};
+  Capacity capacity = SampleCount{65536};
+  std::optional<Range> range = {};
+  Calibration calibration = {};
+  Origin origin = {};
+};
+
+// Adds nodes to the engine's graph, before it starts.
+class GraphBuilder {
+ public:
+  // The result is a stream too: readable and recordable. Without an id it is named
+  // after its input and kind, e.g. "strain0_lowpass".
+  Signal add(NodeKind kind, const Signal& input, std::string id = {});
+  // All nodes of `spec`, e.g. from graph_from_yaml.
+  void add(GraphSpec spec);
+
+ private:
+  friend class Engine;
+  GraphSpec spec_;
+};
+
+struct RecordOptions {
+  std::string path;  // ".h5", ".hdf5": HDF5; ".csv": wide CSV of one stream
+  std::chrono::nanoseconds flush = std::chrono::seconds(1);
+  Existing existing = Existing::refuse;
+};
+
+struct EngineOptions {
+  std::string title;
+  std::uint64_t memory_budget = std::uint64_t{1} << 30;  // bytes, for all rings together
+  std::string configuration;                             // stored in recordings as given
+  bool graph_thread = true;  // false: the caller runs the graph with step()
+};
+
+// How one recording went.
+struct RecordingReport {
+  std::string path;
+  Ending ending;
+  std::uint64_t bytes = 0;
+  struct PerStream {
+    std::string name;
+    RecordedCounts counts;
+  };
+  std::vector<PerStream> streams;
+};
+
+struct Report {
+  std::vector<RecordingReport> recordings;
+  std::vector<std::string> errors;  // one line each; empty if all went well
+};
+
+// How far a running recorder is, for a status line.
+struct RecordingStatus {
+  std::string path;
+  std::uint64_t bytes = 0;
+  struct PerStream {
+    std::string name;
+    std::uint64_t recorded = 0;
+    std::uint64_t lost = 0;
+    std::uint64_t missing = 0;
+    std::uint64_t lag = 0;  // pushed, not recorded yet
+  };
+  std::vector<PerStream> streams;
+};
+
+// Build (may throw) -> start -> run -> stop. Set-up, start and stop belong to one
+// thread, allocate and may block; the data path is that of Writer and StreamReader.
+//
+// Acquisition never waits for the graph, and the graph never for a recording: each
+// reads with a cursor of its own, each recording on a thread of its own.
+class Engine {
+ public:
+  explicit Engine(EngineOptions options = {});
+  // Stops if it runs, as stop() does, but tells nobody.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // --- build; every function throws Error for what is wrong, and once started ---
+
+  // The memory of all rings is checked against the budget here.
+  Stream& add_stream(StreamInfo info);
+  template <Sample T>
+  Channel<T> add_channel(ChannelOptions options) {
+    return Channel<T>(add_single(std::move(options), sample_type_of<T>()));
+  }
+  [[nodiscard]] GraphBuilder& graph() noexcept;
+  // Throws Error if the graph, as it is now, is wrong; see Graph.
+  void check_graph() const;
+  // All streams, then all nodes, as they are now.
+  [[nodiscard]] std::vector<std::string> names() const;
+  // Claims the path at once. No signals: all streams and nodes, as they are at start().
+  void record(RecordOptions options, std::vector<Signal> signals = {});
+  void record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush, std::vector<Signal> signals = {});
+  void add_source(SourceOptions options, Source source);
+  // A queue of events; lives as long as the engine.
+  Subscription& subscribe(std::size_t capacity = 1024);
+
+  // --- run ---
+
+  // Prepares the graph, opens the recordings, starts the threads. Throws Error, and
+  // then nothing runs and no file is left.
+  void start();
+  // Runs the graph on the caller's thread over what has come, up to one block a
+  // stream; true if there was anything. Only without a graph thread. noexcept,
+  // allocates nothing, locks nothing, no system call.
+  bool step() noexcept;
+  // True once all sources have ended, or anything failed. Without sources: only if failed.
+  [[nodiscard]] bool finished() const noexcept;
+  [[nodiscard]] bool failed() const noexcept;
+  // Ends sources, drains the graph and the recorders, flushes, seals. Writers that
+  // belong to the caller must be quiet by now. Throws nothing: what went wrong is in the report.
+  Report stop() noexcept;
+
+  // Any stream or node by name, nodes from start() on. Throws Error that lists what there is.
+  [[nodiscard]] Stream& stream(const std::string& name) const;
+  [[nodiscard]] std::vector<RecordingStatus> status() const;
+
+ private:
+  Stream& add_single(ChannelOptions options, SampleType type);
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace spillway

@@ -1,0 +1,57 @@
+// What the engine tells while it runs, and to whom.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace spillway {
+
+enum class EventKind : std::uint8_t {
+  started,
+  source_finished,      // a source has no more data
+  source_failed,        // a source ended with an error
+  samples_lost,         // a ring was overwritten before its reader came: the exact range
+  samples_missing,      // the source reported a gap: the exact range
+  calibration_changed,  // from `first` on
+  falling_behind,       // a recorder's lag has passed half of the ring
+  recording_created,
+  recording_saved,   // a flush: everything up to now is in the file
+  recording_sealed,  // closed, under its final name
+  recording_failed,  // a sink could not go on
+  stopped,
+};
+
+struct Event {
+  EventKind kind = EventKind::started;
+  std::string subject;      // the source, stream or path it is about
+  std::uint64_t first = 0;  // sample number, where one is meant
+  std::uint64_t count = 0;  // samples
+  std::string text;         // one line for people
+};
+
+// The words of EventKind: "samples lost", ...
+[[nodiscard]] const char* to_string(EventKind kind) noexcept;
+
+// One subscriber's bounded queue. Publishers never wait for it: what does not
+// fit is dropped and counted. take() is for one thread; lock-free.
+class Subscription {
+ public:
+  explicit Subscription(std::size_t capacity);
+  ~Subscription();
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
+
+  [[nodiscard]] std::optional<Event> take();
+  [[nodiscard]] std::uint64_t dropped() const noexcept;
+
+  // For the engine: any thread; lock-free, but copies the event's text.
+  void offer(const Event& event);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace spillway

@@ -1,0 +1,236 @@
+#include "spillway/engine/configuration.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "spillway/channels/error.hpp"
+#include "strict_yaml.hpp"
+
+namespace spillway {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// ${NAME} from the environment: data lies elsewhere on every machine.
+std::string expand(const yaml::Value& value) {
+  std::string text = value.text();
+  for (std::size_t at = text.find("${"); at != std::string::npos; at = text.find("${", at)) {
+    const std::size_t end = text.find('}', at);
+    if (end == std::string::npos) value.fail(fmt::format("'{}': a '${{' without its '}}'", text));
+    const std::string name = text.substr(at + 2, end - at - 2);
+    const char* found = std::getenv(name.c_str());
+    if (!found) value.fail(fmt::format("'{}': the environment variable {} is not set", text, name));
+    text.replace(at, end - at + 1, found);
+    at += std::strlen(found);
+  }
+  return text;
+}
+
+bool real_time(const yaml::Map& map, bool otherwise) {
+  const auto value = map.find("speed");
+  return value ? value->word({"real", "max"}) == 0 : otherwise;
+}
+
+GeneratedChannel channel_from(const yaml::Value& value) {
+  const yaml::Map unnamed = value.map();
+  GeneratedChannel channel;
+  channel.name = unnamed.require("name").text();
+  const yaml::Map map(value.node(), unnamed.file(), fmt::format("channel '{}'", channel.name));
+  map.allow_only({"name", "unit", "shape", "frequency", "end_frequency", "sweep", "amplitude", "offset", "noise", "limit"});
+  if (const auto v = map.find("unit")) channel.unit = v->text();
+  if (const auto v = map.find("shape")) channel.shape = static_cast<Shape>(v->word({"sine", "square", "noise", "chirp"}));
+  if (const auto v = map.find("frequency")) channel.frequency = v->frequency();
+  channel.end_frequency = channel.frequency;
+  if (const auto v = map.find("end_frequency")) channel.end_frequency = v->frequency();
+  if (const auto v = map.find("sweep")) channel.sweep = v->duration();
+  if (const auto v = map.find("amplitude")) channel.amplitude = v->number();
+  if (const auto v = map.find("offset")) channel.offset = v->number();
+  if (const auto v = map.find("noise")) channel.noise = v->number();
+  if (const auto v = map.find("limit")) channel.limit = v->number();
+  return channel;
+}
+
+constexpr std::int64_t most = std::int64_t{1} << 53;
+
+Fault fault_from(const yaml::Value& value, const SignalGenerator& generator) {
+  const yaml::Map map = value.map();
+  map.allow_only({"kind", "channel", "first", "count", "every"});
+  Fault fault;
+  fault.kind = static_cast<Fault::Kind>(map.require("kind").word({"lost", "saturated", "nan", "stuck"}));
+  if (const auto v = map.find("channel")) {
+    const std::string name = v->text();
+    const auto found = std::ranges::find(generator.channels, name, &GeneratedChannel::name);
+    if (found == generator.channels.end()) v->fail(fmt::format("the generator has no channel '{}'", name));
+    fault.channel = static_cast<std::size_t>(found - generator.channels.begin());
+  }
+  fault.first = static_cast<std::uint64_t>(map.require("first").integer(0, most));
+  fault.count = static_cast<std::uint64_t>(map.require("count").integer(1, most));
+  if (const auto v = map.find("every")) fault.every = static_cast<std::uint64_t>(v->integer(1, most));
+  return fault;
+}
+
+SignalGenerator generator_from(const yaml::Map& map) {
+  map.allow_only({"type", "name", "rate", "channels", "faults", "seed", "duration", "speed", "capacity"});
+  SignalGenerator generator;
+  generator.name = map.require("name").text();
+  generator.rate = map.require("rate").frequency();
+  for (const yaml::Value& v : map.require("channels").list()) generator.channels.push_back(channel_from(v));
+  if (const auto v = map.find("faults"))
+    for (const yaml::Value& f : v->list()) generator.faults.push_back(fault_from(f, generator));
+  if (const auto v = map.find("seed")) generator.seed = static_cast<std::uint64_t>(v->integer(0, most));
+  if (const auto v = map.find("duration")) generator.duration = v->duration();
+  if (const auto v = map.find("capacity")) generator.capacity = v->duration();
+  generator.real_time = real_time(map, true);
+  return generator;
+}
+
+RecordingSource recording_from(const yaml::Map& map) {
+  map.allow_only({"type", "path", "streams", "speed"});
+  RecordingSource source;
+  const yaml::Value path = map.require("path");
+  source.path = (fs::path(map.file()).parent_path() / expand(path)).string();
+  struct stat info {};
+  if (::stat(source.path.c_str(), &info) != 0) path.fail(fmt::format("{}: {}", source.path, std::strerror(errno)));
+  if (const auto v = map.find("streams"))
+    for (const yaml::Value& s : v->list()) source.streams.push_back(s.text());
+  source.real_time = real_time(map, false);
+  return source;
+}
+
+template <class Source>
+Source machine_from(const yaml::Map& map) {
+  map.allow_only({"type", "name", "period", "duration"});
+  Source source;
+  if (const auto v = map.find("name")) source.name = v->text();
+  if (const auto v = map.find("period")) source.period = v->duration();
+  if (const auto v = map.find("duration")) source.duration = v->duration();
+  return source;
+}
+
+SourceConfiguration source_from(const yaml::Value& value) {
+  const yaml::Map map = value.map();
+  switch (map.require("type").word({"generator", "recording", "timing", "load"})) {
+    case 0: return generator_from(map);
+    case 1: return recording_from(map);
+    case 2: return machine_from<TimingJitter>(map);
+    default: return machine_from<MachineLoad>(map);
+  }
+}
+
+RecordConfiguration record_from(const yaml::Value& value) {
+  const yaml::Map map = value.map();
+  map.allow_only({"path", "flush", "streams"});
+  RecordConfiguration record;
+  record.where = value.where();
+  record.path = expand(map.require("path"));
+  if (const auto v = map.find("flush")) {
+    record.flush = v->duration();
+    if (record.flush < std::chrono::milliseconds(1)) v->fail("at least 1 ms is needed");
+  }
+  if (const auto v = map.find("streams"))
+    for (const yaml::Value& s : v->list()) record.streams.push_back(s.text());
+  return record;
+}
+
+}  // namespace
+
+Configuration parse_configuration(const std::string& text, const std::string& file) {
+  const YAML::Node document = yaml::parse(text, file);
+  if (!document.IsMap()) throw Error(fmt::format("{}: a configuration is a mapping of keys: title, sources, graph, record", file));
+  const yaml::Map map(document, file, "the configuration");
+  map.allow_only({"title", "duration", "memory_budget", "sources", "graph", "record"});
+  Configuration configuration;
+  configuration.file = file;
+  configuration.text = text;
+  if (const auto v = map.find("title")) configuration.title = v->text();
+  if (const auto v = map.find("duration")) {
+    configuration.duration = v->duration();
+    if (configuration.duration->count() == 0) v->fail("must be longer than 0");
+  }
+  if (const auto v = map.find("memory_budget")) {
+    const double bytes = v->with_unit({{"MiB", 0x1p20}, {"GiB", 0x1p30}, {"KiB", 0x1p10}});
+    if (!(bytes >= 1.0 && bytes <= 0x1p50)) v->fail("must be from 1 KiB to 2^20 GiB");
+    configuration.memory_budget = static_cast<std::uint64_t>(bytes);
+  }
+  for (const yaml::Value& v : map.require("sources").list()) configuration.sources.push_back(source_from(v));
+  if (configuration.sources.empty()) map.require("sources").fail("at least one source is needed");
+  configuration.graph = graph_from_yaml(text, file);
+  for (const yaml::Value& v : map.require("record").list()) configuration.recordings.push_back(record_from(v));
+  if (configuration.recordings.empty()) map.require("record").fail("at least one recording is needed");
+  return configuration;
+}
+
+Configuration read_configuration(const std::string& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) throw Error(fmt::format("{}: is a directory, not a configuration file", path));
+  std::ifstream in(path);
+  if (!in) throw Error(fmt::format("{}: {}", path, std::strerror(errno)));
+  std::ostringstream text;
+  text << in.rdbuf();
+  return parse_configuration(text.str(), path);
+}
+
+EngineOptions engine_options(const Configuration& configuration) {
+  EngineOptions options;
+  options.title = configuration.title;
+  options.memory_budget = configuration.memory_budget;
+  options.configuration = configuration.text;
+  return options;
+}
+
+std::vector<std::string> set_up(Engine& engine, const Configuration& configuration,
+                                const std::string& output_directory, Existing existing) {
+  std::vector<std::string> remarks;
+  for (const SourceConfiguration& source : configuration.sources) {
+    std::visit(
+        [&]<class S>(const S& s) {
+          if constexpr (std::is_same_v<S, RecordingSource>) {
+            for (std::string& remark : add_source(engine, s)) remarks.push_back(std::move(remark));
+          } else {
+            add_source(engine, s);
+          }
+        },
+        source);
+  }
+  engine.graph().add(configuration.graph);
+  // Wrong graphs are told before any file is claimed.
+  engine.check_graph();
+  const std::vector<std::string> known = engine.names();
+  for (const RecordConfiguration& record : configuration.recordings) {
+    for (const std::string& name : record.streams)
+      if (std::ranges::find(known, name) == known.end())
+        throw Error(fmt::format("{}: no stream or node '{}'{}", record.where, name, yaml::suggestion(name, known)));
+    const std::vector<std::string>& streams = record.streams.empty() ? known : record.streams;
+    const auto add = [&](std::string path, const std::vector<std::string>& names) {
+      std::vector<Signal> signals;
+      for (const std::string& name : names) signals.push_back({name});
+      engine.record({(fs::path(output_directory) / path).string(), record.flush, existing}, std::move(signals));
+    };
+    constexpr std::string_view placeholder = "{stream}";
+    const std::size_t at = record.path.find(placeholder);
+    try {
+      if (at == std::string::npos) {
+        if (record.path.ends_with(".csv") && streams.size() != 1)
+          throw Error(fmt::format("{}: wide CSV holds one stream, not {}; name one under 'streams', or put {{stream}} into the path for a file each",
+                                  record.path, streams.size()));
+        add(record.path, streams);
+      } else {
+        for (const std::string& name : streams) add(std::string(record.path).replace(at, placeholder.size(), name), {name});
+      }
+    } catch (const Error& e) {
+      throw Error(fmt::format("{}: {}", record.where, e.what()));
+    }
+  }
+  return remarks;
+}
+
+}  // namespace spillway

@@ -1,0 +1,150 @@
+// Second-order sections: the form in which every recursive filter runs.
+#pragma once
+
+#include <complex>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "spillway/channels/units.hpp"
+#include "spillway/filters/filter.hpp"
+
+namespace spillway {
+
+// A cascade of H(z) = (b0 + b1/z + b2/z^2) / (1 + a1/z + a2/z^2), in this order.
+struct Sos {
+  struct Section {
+    double b0 = 1.0;
+    double b1 = 0.0;
+    double b2 = 0.0;
+    double a1 = 0.0;
+    double a2 = 0.0;
+    friend bool operator==(const Section&, const Section&) = default;
+  };
+  std::vector<Section> sections;
+  friend bool operator==(const Sos&, const Sos&) = default;
+};
+
+// Throws Error unless there is a section, every coefficient is finite and every
+// pole is inside the unit circle.
+void check(const Sos& sos);
+
+// The functions below need a stable `sos`, as check() has it.
+
+// H at a frequency. Keeps its relative precision near 0 Hz and near half the rate.
+// Throws Error unless the rate is finite and positive and 0 <= at <= rate / 2.
+[[nodiscard]] std::complex<double> frequency_response(const Sos& sos, Hertz at, Hertz rate);
+
+// Group delay at 0 Hz, in samples; may be negative. A zero at 0 Hz counts with
+// its limit of half a sample.
+[[nodiscard]] double dc_group_delay(const Sos& sos);
+
+// How many samples the past stays in the output: the smallest n, or little more, with
+//     sum_{j >= n} |h[j]| <= level * sum_{j >= 0} |h[j]|,    h the impulse response:
+// whatever happened to all inputs up to some sample, from n samples later on its part in
+// the output is at most `level` of the most it can ever be.
+//
+// Counted in the response itself if that is over soon enough (2^18 samples). Otherwise
+// bounded: replacing every coefficient and pole by its modulus bounds the generating
+// function of |h|, and for any t >= 1 below 1 / (largest pole radius)
+//     sum_{j >= n} |h[j]| <= t^-n prod_sections (|b0| + |b1| t + |b2| t^2)
+//                                 / prod_poles (1 - |p| t)
+// which is solved for n and minimised over a grid of t, with the largest |H| at 0 Hz, at
+// half the rate and at the angles of the poles for the sum of |h|. That holds for any cascade,
+// coinciding poles included, and is one and a half (one pole) to about four times (a
+// low-pass of order 12) the true length; more for a high-pass.
+//
+// At most max_settling_samples. Bounded time: 2^18 steps a section; allocates.
+// Throws Error unless 0 < level < 1.
+[[nodiscard]] std::uint64_t settling_samples(const Sos& sos, double level);
+inline constexpr std::uint64_t max_settling_samples = std::uint64_t{1} << 40;
+
+// The state before the first sample.
+enum class Initial : std::uint8_t {
+  zero,    // all samples before were 0
+  steady,  // all samples before were as the first valid one
+};
+
+struct SosOptions {
+  Initial initial = Initial::zero;
+  NanPolicy nan = NanPolicy::hold;  // hold or reset
+  GapPolicy gap = GapPolicy::reset;
+  double settling_level = 1e-3;  // see settling_samples; above 0, below 1
+  friend bool operator==(const SosOptions&, const SosOptions&) = default;
+};
+
+// Transposed direct form II, one state a lane. The bits of a lane depend neither
+// on the other lanes nor on their number.
+//
+// An input that is NaN or infinite is not valid. NanPolicy::hold replaces it by
+// the lane's last valid input (0 before the first), NanPolicy::reset makes the
+// output NaN and the lane's state zero; either way the output is Bad, missing.
+// Should finite input overflow, the output is NaN and Bad, out of range, and the
+// lane's state zero: a lane never stays NaN.
+//
+// Quality: output k has the quality of input k. A cause in the past adds
+// Suspect, transient and the cause's own reasons, for settling_samples outputs
+//   - behind an input that is not Good or not valid, in its lane;
+//   - behind a gap, whatever the policy;
+//   - from the start of the stream or a reset, unless Initial::steady.
+//
+// Numbers below 1e-290 in the state count as zero, looked for every 64 frames
+// from the start: decaying into subnormal numbers would be slow.
+class SosFilter {
+ public:
+  // Throws Error if check(sos) does, if an option is out of its range, or lanes is 0.
+  SosFilter(Sos sos, const SosOptions& options, std::size_t lanes);
+
+  // Wait-free, O(frames * lanes * sections). One frame out for each in; `out`
+  // may be `in`.
+  std::size_t process(ConstFrames in, Frames out) noexcept;
+  void reset() noexcept;
+  // The samples before this call and those after it are no neighbours: the
+  // sample numbers in between were lost.
+  void gap() noexcept;
+  [[nodiscard]] double delay() const noexcept { return delay_; }  // dc_group_delay
+  void save_state(StateWriter& writer) const;
+  void load_state(StateReader& reader);  // unchanged if it throws
+
+  [[nodiscard]] const Sos& sos() const noexcept { return sos_; }
+  [[nodiscard]] const SosOptions& options() const noexcept { return options_; }
+  [[nodiscard]] std::size_t lanes() const noexcept { return lanes_; }
+  [[nodiscard]] std::uint64_t settling() const noexcept { return settling_; }
+
+ private:
+  // The state of a section that has seen a constant 1 at the filter's input for ever.
+  struct Steady {
+    double z1 = 0.0;
+    double z2 = 0.0;
+  };
+  static constexpr std::size_t reason_count = 6;
+
+  void calm_frame(const double* x, double* y, Quality* q) noexcept;
+  void frame(const double* x, const Quality* q_in, double* y, Quality* q_out) noexcept;
+  [[nodiscard]] bool is_calm(const double* x, const Quality* q) const noexcept;
+  void run_sections(double* y) noexcept;
+  void zero_lane(std::size_t lane) noexcept;
+  void prime(std::size_t lane) noexcept;
+  void drop_overflow(std::size_t lane, double& y, Quality& q) noexcept;
+  void add_cause(std::size_t lane, std::uint8_t reasons, std::uint64_t until) noexcept;
+  [[nodiscard]] Quality settling_quality(std::size_t lane) const noexcept;
+  void flush_subnormal() noexcept;
+
+  Sos sos_;
+  SosOptions options_;
+  std::size_t lanes_ = 1;
+  std::uint64_t settling_ = 0;
+  double delay_ = 0.0;
+  std::vector<Steady> steady_;  // one a section
+
+  std::uint64_t now_ = 0;        // frames since the start or reset
+  std::uint64_t calm_from_ = 0;  // from this frame on no lane is settling
+  std::uint64_t unprimed_ = 0;   // lanes that wait for their first valid input
+  std::vector<double> z_;        // [(2 * section + k) * lanes + lane]
+  std::vector<double> held_;     // last valid input of each lane
+  std::vector<std::uint8_t> primed_;
+  std::vector<std::uint8_t> lost_;    // scratch: the lane's input is to reset it
+  std::vector<std::uint64_t> until_;  // [reason * lanes + lane]: marked below this frame
+};
+
+}  // namespace spillway

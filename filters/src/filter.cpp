@@ -1,0 +1,37 @@
+#include "spillway/filters/filter.hpp"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "spillway/channels/error.hpp"
+
+namespace spillway {
+
+void StateWriter::put_bytes(const void* data, std::size_t size) {
+  if (size == 0) return;
+  const std::size_t old_size = bytes_.size();
+  bytes_.resize(old_size + size);
+  std::memcpy(bytes_.data() + old_size, data, size);
+}
+
+void StateReader::get_bytes(void* data, std::size_t size) {
+  if (size > bytes_.size())
+    throw Error(
+        fmt::format("filter state: {} bytes are left where {} are needed; the state must come from "
+                    "a filter of the same configuration",
+                    bytes_.size(), size));
+  if (size == 0) return;
+  std::memcpy(data, bytes_.data(), size);
+  bytes_ = bytes_.subspan(size);
+}
+
+void StateReader::check_length(std::uint64_t stored, std::size_t expected) {
+  if (stored != expected)
+    throw Error(
+        fmt::format("filter state: {} values are stored where {} are needed; the state must come "
+                    "from a filter of the same configuration",
+                    stored, expected));
+}
+
+}  // namespace spillway

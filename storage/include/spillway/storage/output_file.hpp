@@ -1,0 +1,44 @@
+// Files that appear under their final name only when they are whole.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace spillway {
+
+enum class Existing { refuse, replace };
+
+// The name of a file while it grows: "<path>.part" beside its final name.
+//
+// Claims the path: throws Error if the directory is missing or not writable, if
+// `path` exists (unless `replace`), or if an unfinished recording stands there
+// already — it may hold the only copy of somebody's data, so not even `replace`
+// takes it. Creates the part file, empty, so that two recorders can't share one path.
+class OutputFile {
+ public:
+  OutputFile(std::string path, Existing existing);
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  // An unsealed file that is still empty is removed; one with data stays.
+  ~OutputFile();
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] const std::string& part() const noexcept { return part_; }
+  [[nodiscard]] bool sealed() const noexcept { return sealed_; }
+
+  // Syncs the part file, renames it to its final name, syncs the directory. The
+  // file must be closed by whoever wrote it. Throws Error, then nothing has its final name.
+  void seal();
+
+ private:
+  std::string path_;
+  std::string part_;
+  Existing existing_;
+  bool sealed_ = false;
+};
+
+// Throws Error naming `path` if fewer than `bytes` + a reserve to close files with are
+// free where `path` lies: better to stop whole than to be torn by a full disk.
+void require_free_space(const std::string& path, std::uint64_t bytes);
+
+}  // namespace spillway

@@ -1,0 +1,92 @@
+// The books of one recorded stream: which samples are in the file, which are not, and why.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "spillway/channels/reader.hpp"
+
+namespace spillway {
+
+// A run of consecutive sample numbers that are in the recording.
+struct Segment {
+  std::uint64_t first_sample = 0;
+  std::uint64_t row = 0;  // of the first sample: rows are dense, numbers are not
+  std::uint64_t count = 0;
+  std::int64_t t0_ns = 0;  // of the first sample, from the origin of the stream
+  // The clock of a regular stream; sample n is at clock_ns + (n - clock_sample) / rate.
+  // Kept apart from t0_ns, because rounding must not add up over many gaps.
+  std::uint64_t clock_sample = 0;
+  std::int64_t clock_ns = 0;
+  friend bool operator==(const Segment&, const Segment&) = default;
+};
+
+// Why samples are not in a recording.
+enum class Absence : std::uint8_t {
+  missing = 0,        // at the source: the hardware or the driver reported it
+  lost_upstream = 1,  // a derived stream: the graph came too late for its input
+  lost = 2,           // the recorder came too late
+  mixed = 3,          // so many gaps at once that lost and missing lie mixed in the range
+};
+
+// A run of sample numbers that are not in the recording.
+struct Gap {
+  std::uint64_t first_sample = 0;
+  std::uint64_t count = 0;    // lost + missing
+  std::uint64_t lost = 0;     // pushed, and overwritten before it was read
+  std::uint64_t missing = 0;  // never pushed
+  Absence cause = Absence::missing;
+  friend bool operator==(const Gap&, const Gap&) = default;
+};
+
+// From this sample on, this set of calibrations applies.
+struct CalibrationChange {
+  std::uint64_t from_sample = 0;
+  CalibrationSet calibrations;
+};
+
+// recorded + lost + missing == produced, in samples.
+struct RecordedCounts {
+  std::uint64_t produced = 0;
+  std::uint64_t recorded = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t missing = 0;
+  friend bool operator==(const RecordedCounts&, const RecordedCounts&) = default;
+};
+
+// Turns the chunks of one stream, in order, into these tables. Keeps what
+// was not taken yet and the segment that still grows; its size does not depend on
+// how long a recording is. One thread at a time.
+class StreamLog {
+ public:
+  // `set`: what chunk.calibrations names.
+  void add(const Chunk& chunk, const CalibrationSet& set);
+
+  [[nodiscard]] const RecordedCounts& counts() const noexcept { return counts_; }
+  [[nodiscard]] std::uint64_t rows() const noexcept { return counts_.recorded; }
+
+  // The segment that grows, and how many were finished before it.
+  [[nodiscard]] const Segment& open_segment() const noexcept { return segment_; }
+  [[nodiscard]] bool has_segment() const noexcept { return has_segment_; }
+
+  // What has come since the last call.
+  std::vector<Segment> take_finished_segments() { return std::exchange(finished_, {}); }
+  std::vector<Gap> take_gaps() { return std::exchange(gaps_, {}); }
+  std::vector<CalibrationChange> take_calibrations() { return std::exchange(changes_, {}); }
+
+ private:
+  void add_gap(Gap gap);
+
+  RecordedCounts counts_;
+  Segment segment_;
+  bool has_segment_ = false;
+  bool has_calibrations_ = false;
+  CalibrationSet calibrations_;
+  CalibrationSetId calibrations_id_;
+  std::vector<Segment> finished_;
+  std::vector<Gap> gaps_;
+  std::vector<CalibrationChange> changes_;
+};
+
+}  // namespace spillway
