@@ -303,7 +303,7 @@ void Engine::start() {
       for (const auto& s : self.streams) chosen.push_back(s.get());
     if (chosen.empty()) throw Error(fmt::format("{}: there is no stream to record", wanted.sink->name()));
     auto& streams = inputs.emplace_back();
-    for (Impl::Owned* owned : chosen) streams.push_back({owned->stream.get(), &owned->readers.add()});
+    for (Impl::Owned* owned : chosen) streams.push_back({owned->stream.get(), &owned->readers.add(), owned->waits});
   }
   for (std::size_t i = 0; i < self.wanted.size(); ++i) {
     info.streams.clear();

@@ -24,10 +24,11 @@ std::string describe_gap(const Gap& gap) {
 
 }  // namespace
 
-Recorder::PerStream::PerStream(Stream& stream, Progress& p)
-    : reader(stream),
-      block(stream.info(), std::min<std::size_t>(block_frames, stream.capacity().value)),
-      progress(&p) {}
+Recorder::PerStream::PerStream(const Input& input)
+    : reader(*input.stream),
+      block(input.stream->info(), std::min<std::size_t>(block_frames, input.stream->capacity().value)),
+      progress(input.progress),
+      waits(input.waits) {}
 
 Recorder::Recorder(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
                    const RecordingInfo& info, const std::vector<Input>& inputs, Publish publish)
@@ -37,7 +38,7 @@ Recorder::Recorder(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
       anchors_(1024),
       last_flush_(std::chrono::steady_clock::now()) {
   for (const Input& input : inputs)
-    streams_.push_back(std::make_unique<PerStream>(*input.stream, *input.progress));
+    streams_.push_back(std::make_unique<PerStream>(input));
   sink_->begin(info);
   publish_({EventKind::recording_created, sink_->name(), 0, 0, ""});
 }
@@ -73,11 +74,9 @@ void Recorder::tell(std::size_t index) {
 bool Recorder::read_stream(std::size_t index) {
   PerStream& s = *streams_[index];
   const std::uint64_t lag = s.reader.pending().value;
-  // Warn once a crossing, while there is still time to do something about it. A source that
-  // waits for room fills its ring on purpose; then nothing is ever lost either.
-  const std::uint64_t half = s.block.frames() + (1 << 12);
-  const bool behind = lag > half && lag * 2 > s.reader.capacity().value;
-  if (behind && !s.behind && s.log.counts().lost == 0)
+  // Once a crossing, while there is still time to do something about it.
+  const bool behind = !s.waits && lag * 2 > s.reader.capacity().value;
+  if (behind && !s.behind)
     publish_({EventKind::falling_behind, s.reader.info().name, s.reader.next().value, lag,
               fmt::format("{} samples behind, of {} the ring holds", lag, s.reader.capacity().value)});
   s.behind = behind;

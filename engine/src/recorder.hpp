@@ -23,6 +23,7 @@ class Recorder {
   struct Input {
     Stream* stream = nullptr;
     Progress* progress = nullptr;
+    bool waits = false;  // fed by a source that waits for room: a full ring is no danger
   };
   using Publish = std::function<void(const Event&)>;
 
@@ -46,12 +47,13 @@ class Recorder {
     StreamReader reader;
     Block block;
     Progress* progress;
+    bool waits;
     StreamLog log;
     CalibrationSetId calibrations;
     bool behind = false;
     // Copies for status(), which another thread asks for.
     std::atomic<std::uint64_t> recorded{0}, lost{0}, missing{0}, lag{0};
-    PerStream(Stream& stream, Progress& p);
+    explicit PerStream(const Input& input);
   };
   void run() noexcept;
   bool step();

@@ -132,25 +132,26 @@ struct Sidecar {
     return value.get<std::uint64_t>();
   }
 
-  void steps(const Json& json, const std::string& where, Calibration& to) {
+  // Scale 1 and offset 0 is no calibration, unless it stands for a stretch of its own.
+  void steps(const Json& json, const std::string& where, Calibration& to, bool keep_unity) {
     const auto kind = get<std::string>(json, "kind", where);
     if (kind == "linear") {
       const Linear linear{get<double>(json, "scale", where), get<double>(json, "offset", where)};
-      if (linear != Linear{}) to.steps.emplace_back(linear);
+      if (keep_unity || linear != Linear{}) to.steps.emplace_back(linear);
     } else if (kind == "polynomial") {
       to.steps.emplace_back(Polynomial{get<std::vector<double>>(json, "coefficients", where)});
     } else if (kind == "chain") {
-      for (const Json& step : key(json, "steps", where)) steps(step, where, to);
+      for (const Json& step : key(json, "steps", where)) steps(step, where, to, keep_unity);
     } else {
       throw std::pair(kind, 0);
     }
   }
 
-  Calibration calibration(const Json& channel, const std::string& where) {
+  Calibration calibration(const Json& channel, const std::string& where, bool keep_unity = false) {
     Calibration result;
     if (!channel.contains("calibration") || channel["calibration"].is_null()) return result;
     try {
-      steps(channel["calibration"], where, result);
+      steps(channel["calibration"], where, result, keep_unity);
     } catch (const std::pair<std::string, int>& unknown) {
       remarks.push_back(fmt::format("{}: {}: a calibration of kind '{}' can't be applied; the channel is recorded raw",
                                     path, where, unknown.first));
@@ -275,7 +276,7 @@ struct Sidecar {
         const ChannelInfo& info = plan.info.channels[c];
         const Json& channels = key(segment, "channels", "segments");
         if (!channels.contains(info.name)) continue;
-        set[c] = calibration(channels[info.name], fmt::format("segments, channel '{}'", info.name));
+        set[c] = calibration(channels[info.name], fmt::format("segments, channel '{}'", info.name), true);
         set[c].unit_in = "count";
       }
       if (plan.changes.empty() || plan.changes.back().second != set) plan.changes.emplace_back(first, set);

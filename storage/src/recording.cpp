@@ -152,7 +152,7 @@ Recording Recording::open(const std::string& path) {
     impl->provenance = h5::get_text(extra, "provenance", path);
     std::vector<std::string> names;
     H5Literate(
-        extra, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr,
+        extra, H5_INDEX_CRT_ORDER, H5_ITER_INC, nullptr,
         [](hid_t group, const char* name, const H5L_info_t*, void* data) -> herr_t {
           H5O_info_t object;
           if (H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) >= 0 && object.type == H5O_TYPE_GROUP)

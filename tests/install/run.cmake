@@ -20,7 +20,6 @@ run(${CMAKE_COMMAND} --install ${build} --prefix ${work}/prefix --config ${confi
 run(${CMAKE_COMMAND} -S ${consumer} -B ${work}/build -G ${generator}
   -DCMAKE_PREFIX_PATH=${work}/prefix
   -DCMAKE_BUILD_TYPE=${configuration}
-  -DCMAKE_C_COMPILER=${c_compiler}
   -DCMAKE_CXX_COMPILER=${cxx_compiler}
   -DCMAKE_EXPORT_COMPILE_COMMANDS=ON)
 
