@@ -57,11 +57,12 @@ std::size_t MovingAverageFilter::process(ConstFrames in, Frames out) noexcept {
 }
 
 void MovingAverageFilter::add_values(const double* x) noexcept {
+  const std::size_t lanes = lanes_;
   double* const kept = sum_.data() + position_ * lanes_;
   double* const prefix = prefix_sum_.data();
   const bool first = position_ == 0;
   if (parameters_.nan == NanPolicy::propagate) {
-    for (std::size_t l = 0; l < lanes_; ++l) {
+    for (std::size_t l = 0; l < lanes; ++l) {
       kept[l] = x[l];
       prefix[l] = first ? x[l] : prefix[l] + x[l];
     }
@@ -69,7 +70,7 @@ void MovingAverageFilter::add_values(const double* x) noexcept {
   }
   std::uint32_t* const kept_valid = valid_.data() + position_ * lanes_;
   std::uint32_t* const prefix_valid = prefix_valid_.data();
-  for (std::size_t l = 0; l < lanes_; ++l) {
+  for (std::size_t l = 0; l < lanes; ++l) {
     const bool valid = x[l] == x[l];
     const double value = valid ? x[l] : 0.0;
     kept[l] = value;
@@ -80,6 +81,7 @@ void MovingAverageFilter::add_values(const double* x) noexcept {
 }
 
 void MovingAverageFilter::put_means(double* y) const noexcept {
+  const std::size_t lanes = lanes_;
   if (parameters_.warm_up == WarmUp::nan && filled_ < parameters_.window) {
     std::fill_n(y, lanes_, nan_value);
     return;
@@ -90,7 +92,7 @@ void MovingAverageFilter::put_means(double* y) const noexcept {
   const double* const rest = sum_.data() + (has_rest ? (position_ + 1) * lanes_ : 0);
   if (parameters_.nan == NanPolicy::propagate) {
     const auto n = static_cast<double>(filled_);
-    for (std::size_t l = 0; l < lanes_; ++l) {
+    for (std::size_t l = 0; l < lanes; ++l) {
       const double mean = (has_rest ? prefix[l] + rest[l] : prefix[l]) / n;
       y[l] = mean == mean ? mean : nan_value;
     }
@@ -98,7 +100,7 @@ void MovingAverageFilter::put_means(double* y) const noexcept {
   }
   const std::uint32_t* const prefix_valid = prefix_valid_.data();
   const std::uint32_t* const rest_valid = valid_.data() + (has_rest ? (position_ + 1) * lanes_ : 0);
-  for (std::size_t l = 0; l < lanes_; ++l) {
+  for (std::size_t l = 0; l < lanes; ++l) {
     const double sum = has_rest ? prefix[l] + rest[l] : prefix[l];
     const std::uint32_t n = prefix_valid[l] + (has_rest ? rest_valid[l] : 0U);
     const double mean = sum / static_cast<double>(n);
@@ -107,16 +109,18 @@ void MovingAverageFilter::put_means(double* y) const noexcept {
 }
 
 void MovingAverageFilter::add_quality(const Quality* q) noexcept {
+  const std::size_t lanes = lanes_;
   Quality* const kept = quality_.data() + position_ * lanes_;
   Quality* const prefix = prefix_quality_.data();
   const bool first = position_ == 0;
-  for (std::size_t l = 0; l < lanes_; ++l) {
+  for (std::size_t l = 0; l < lanes; ++l) {
     kept[l] = q[l];
     prefix[l] = first ? q[l] : merge(prefix[l], q[l]);
   }
 }
 
 void MovingAverageFilter::put_quality(const double* y, Quality* q) const noexcept {
+  const std::size_t lanes = lanes_;
   const bool has_rest = filled_ > position_ + 1;
   const Quality* const prefix = prefix_quality_.data();
   const Quality* const rest = quality_.data() + (has_rest ? (position_ + 1) * lanes_ : 0);
@@ -124,7 +128,7 @@ void MovingAverageFilter::put_quality(const double* y, Quality* q) const noexcep
   const Quality extra =
       warming || after_gap_ > 0 ? Quality(Verdict::suspect, Quality::transient) : Quality::good();
   const Quality if_nan = warming ? Quality::good() : Quality(Verdict::bad, Quality::missing);
-  for (std::size_t l = 0; l < lanes_; ++l) {
+  for (std::size_t l = 0; l < lanes; ++l) {
     const Quality window = has_rest ? merge(prefix[l], rest[l]) : prefix[l];
     const Quality marked = merge(window, extra);
     q[l] = y[l] == y[l] ? marked : merge(marked, if_nan);

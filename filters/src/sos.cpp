@@ -16,7 +16,7 @@ namespace spillway {
 namespace {
 
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
-constexpr std::uint64_t longest_simulation = std::uint64_t{1} << 18;
+constexpr std::uint64_t longest_simulation = std::uint64_t{1} << 20;
 constexpr std::uint64_t flush_period = 64;
 constexpr double smallest_state = 1e-290;
 constexpr unsigned first_reason = 0x04;  // of six bits up to 0x80
@@ -280,17 +280,18 @@ void SosFilter::frame(const double* x, const Quality* q_in, double* y, Quality* 
 }
 
 void SosFilter::run_sections(double* y) noexcept {
+  const std::size_t lanes = lanes_;
   double* z1 = z_.data();
-  for (const Sos::Section& s : sos_.sections) {
-    double* const z2 = z1 + lanes_;
-    for (std::size_t l = 0; l < lanes_; ++l) {
+  for (const Sos::Section s : sos_.sections) {  // a copy, that no store below can change
+    double* const z2 = z1 + lanes;
+    for (std::size_t l = 0; l < lanes; ++l) {
       const double x = y[l];
       const double sum = s.b0 * x + z1[l];
       z1[l] = (s.b1 * x - s.a1 * sum) + z2[l];
       z2[l] = s.b2 * x - s.a2 * sum;
       y[l] = sum;
     }
-    z1 = z2 + lanes_;
+    z1 = z2 + lanes;
   }
 }
 

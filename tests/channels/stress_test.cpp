@@ -320,10 +320,13 @@ class Stress {
     w.lossy += lossy;
     w.torn += torn;
     w.all_dropped += dropped;
-    w.reached.store((w.lost > 0 ? reached_loss : 0) | (w.lossy > 0 ? reached_lossy : 0) |
-                        (w.torn > 0 ? reached_torn : 0) | (w.all_dropped > 0 ? reached_drop : 0) |
-                        (w.mixed > 0 ? reached_mixed : 0),
-                    std::memory_order_relaxed);
+    unsigned reached = 0;
+    if (w.lost > 0) reached |= reached_loss;
+    if (w.lossy > 0) reached |= reached_lossy;
+    if (w.torn > 0) reached |= reached_torn;
+    if (w.all_dropped > 0) reached |= reached_drop;
+    if (w.mixed > 0) reached |= reached_mixed;
+    w.reached.store(reached, std::memory_order_relaxed);
 
     const std::uint64_t from = chunk.from.value;
     const std::uint64_t first = chunk.first.value;

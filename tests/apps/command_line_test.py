@@ -1,0 +1,171 @@
+"""The command line: summaries, errors, exit statuses, signals, full disks."""
+
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import subprocess
+import time
+import unittest
+
+from support import GENERATOR, SPILLWAY, Case
+
+FAST = GENERATOR.format(speed="max", duration="5 s")
+ENDLESS = GENERATOR.format(speed="real", duration="1 h")
+
+
+class CommandLine(Case):
+    def test_help_names_every_command_and_status(self):
+        text = self.run_spillway("--help", check=0).stdout
+        for word in ("record", "info", "demo", "Exit status", "Examples"):
+            self.assertIn(word, text)
+        self.assertRegex(self.run_spillway("--version", check=0).stdout, r"^spillway \d+\.\d+\.\d+")
+
+    def test_summary_and_info_agree(self):
+        result = self.record(FAST, "--json")
+        import json
+        summary = json.loads(result.stdout)
+        self.assertEqual(summary["errors"], [])
+        for recording in summary["recordings"]:
+            for stream in recording["streams"]:
+                self.assertEqual(stream["produced"], 5000)
+                self.assertEqual(stream["missing"], 34)
+                self.assertEqual(stream["recorded"] + stream["lost"] + stream["missing"], 5000)
+        info = self.info(self.out / "data/run.h5")
+        self.assertEqual(info["status"], "complete")
+        self.assertEqual([s["name"] for s in info["streams"]], ["g", "low"])
+        self.assertEqual(info["streams"][0]["counts"], {"produced": 5000, "recorded": 4966, "lost": 0, "missing": 34})
+        self.assertEqual([(g["first_sample"], g["count"]) for g in info["streams"][0]["gaps"]], [(1000, 17), (4000, 17)])
+        text = self.run_spillway("info", self.out / "data/run.h5", check=0).stdout
+        self.assertIn("produced 5,000 = recorded 4,966 + lost 0 + missing 34", text)
+        self.assertIn("samples 1000 to 1016: missing at the source (17)", text)
+
+    def test_existing_output_is_refused_unless_forced(self):
+        self.record(FAST, "-q")
+        before = (self.out / "data/run.h5").read_bytes()
+        self.assert_one_line(self.record(FAST, check=None), "run.h5", "exists already", "--force")
+        self.assertEqual((self.out / "data/run.h5").read_bytes(), before)
+        self.assertFalse(list((self.out / "data").glob("*.part")))
+        self.record(FAST, "--force", "-q")
+        self.assertNotEqual((self.out / "data/run.h5").read_bytes(), before)
+
+    def test_errors_are_one_line_and_leave_nothing(self):
+        cases = [
+            (FAST.replace("cutoff", "cutof"), ("config.yaml:", "did you mean 'cutoff'")),
+            (FAST.replace("20 Hz", "500 Hz"), ("config.yaml:", "node 'low'", "500")),
+            (FAST.replace("input: g", "input: low"), ("cycle",)),
+            (FAST + "title: again\n", ("'title' stands twice",)),
+            (FAST.replace("run.h5", "missing/run.h5"), ("missing",)),
+        ]
+        for text, parts in cases:
+            with self.subTest(parts):
+                self.assert_one_line(self.record(text, check=None), *parts)
+                self.assertEqual(list((self.out / "data").iterdir()), [])
+        self.assert_one_line(self.run_spillway("record", self.out / "none.yaml"), "none.yaml", "No such file")
+        self.assert_one_line(self.run_spillway("info", self.out / "none.h5"), "none.h5", "No such file")
+        self.assert_one_line(self.run_spillway("info", self.write("text.h5", "hello")), "not a recording")
+        self.assertEqual(self.run_spillway("rekord").returncode, 1)
+
+    @unittest.skipIf(os.geteuid() == 0, "root may write anywhere")
+    def test_unwritable_directory(self):
+        (self.out / "data").mkdir()
+        (self.out / "data").chmod(0o500)
+        self.assert_one_line(self.record(FAST, check=None), "Permission denied")
+
+    def test_signals_stop_cleanly(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number):
+                config = self.write("config.yaml", ENDLESS)
+                data = self.out / f"data{number}"
+                data.mkdir()
+                process = subprocess.Popen([SPILLWAY, "record", config, "-o", data], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                time.sleep(1.0)
+                self.assertTrue((data / "run.h5.part").exists())
+                process.send_signal(number)
+                out, err = process.communicate(timeout=30)
+                self.assertEqual(process.returncode, 0, out + err)
+                self.assertIn("stopped by a signal", out)
+                info = self.info(data / "run.h5")
+                self.assertEqual(info["status"], "complete")
+                counts = info["streams"][0]["counts"]
+                self.assertGreater(counts["recorded"], 0)
+                self.assertEqual(counts["recorded"] + counts["lost"] + counts["missing"], counts["produced"])
+                self.assertEqual(sorted(p.name for p in data.iterdir()), ["run.csv", "run.csv-metadata.json", "run.h5"])
+
+    def test_kill_leaves_what_was_flushed(self):
+        config = self.write("config.yaml", ENDLESS)
+        process = subprocess.Popen([SPILLWAY, "record", config, "-o", self.out, "-q"])
+        time.sleep(1.5)
+        process.kill()
+        process.wait()
+        self.assertFalse((self.out / "run.h5").exists())
+        info = self.info(self.out / "run.h5.part")
+        self.assertEqual(info["status"], "recording")
+        self.assertGreater(info["streams"][0]["rows"], 200)
+        self.assert_one_line(self.run_spillway("record", config, "-o", self.out, "--force"), "unfinished recording", "run.h5.part")
+
+    def test_file_size_limit(self):
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+        result = self.record(GENERATOR.format(speed="max", duration="200 s"), check=1, preexec_fn=limit)
+        self.assertIn("run.h5", result.stderr)
+        self.assertNotIn("terminate", result.stderr)
+        for path in (self.out / "data").iterdir():
+            if path.name == "run.h5":
+                self.assertTrue(self.info(path)["status"].startswith("incomplete"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root, for a small disk of its own")
+    def test_full_disk(self):
+        (self.out / "data").mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "spillway-test", self.out / "data"], capture_output=True).returncode != 0:
+            self.skipTest("no small disk to be had here")
+        self.addCleanup(subprocess.run, ["umount", self.out / "data"])
+        result = self.record(GENERATOR.format(speed="max", duration="2000 s"), check=1)
+        self.assertRegex(result.stderr, r"spillway: .*(disk is full|No space left)")
+        info = self.info(self.out / "data/run.h5")
+        self.assertTrue(info["status"].startswith("incomplete"), info["status"])
+        for stream in info["streams"]:
+            counts = stream["counts"]
+            self.assertGreater(counts["recorded"], 1000)
+            self.assertEqual(counts["recorded"] + counts["lost"] + counts["missing"], counts["produced"])
+
+    def test_status_line_on_a_terminal(self):
+        config = self.write("config.yaml", GENERATOR.format(speed="real", duration="1 s"))
+        leader, follower = pty.openpty()
+        process = subprocess.Popen([SPILLWAY, "record", config, "-o", self.out], stdout=subprocess.DEVNULL, stderr=follower)
+        os.close(follower)
+        seen = b""
+        while True:
+            ready, _, _ = select.select([leader], [], [], 20)
+            if not ready:
+                break
+            try:
+                seen += os.read(leader, 4096)
+            except OSError:
+                break
+        self.assertEqual(process.wait(timeout=30), 0)
+        os.close(leader)
+        self.assertRegex(seen.decode(), r"samples recorded .*lag .*lost 0 .*missing \d+")
+
+    def test_demo_shows_what_it_recorded(self):
+        result = self.run_spillway("demo", "-d", "1", "-o", self.out / "demo")
+        self.assertIn(result.returncode, (0, 3), result.stderr)
+        self.assertIn("timing_average/lateness in us", result.stdout)
+        info = self.info(self.out / "demo/demo.h5")
+        for stream in info["streams"]:
+            if stream["name"] in ("timing", "signal"):
+                counts = stream["counts"]
+                shown = re.search(rf"{stream['name']}/\w+ in \w+: ([\d,]+) samples", result.stdout).group(1)
+                self.assertEqual(int(shown.replace(",", "")), counts["recorded"])
+                self.assertGreater(counts["recorded"], 100)
+        self.assertIn("⣿" if "⣿" in result.stdout else "⠀", result.stdout)
+        # Again, over the earlier one.
+        self.assertIn(self.run_spillway("demo", "-d", "0.5", "-o", self.out / "demo").returncode, (0, 3))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

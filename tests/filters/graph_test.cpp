@@ -1,0 +1,248 @@
+#include "spillway/filters/graph.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <random>
+
+#include "spillway/channels/writer.hpp"
+#include "support.hpp"
+
+using namespace spillway;
+using namespace spillway::test;
+
+namespace {
+
+StreamInfo stream_info(std::string name, std::vector<std::string> channels, std::optional<Rate> rate = Rate(1000, 1)) {
+  StreamInfo info;
+  info.name = std::move(name);
+  info.rate = rate;
+  info.capacity = SampleCount{1 << 15};
+  for (std::string& c : channels) {
+    ChannelInfo channel;
+    channel.name = std::move(c);
+    channel.unit = "mV";
+    channel.type = SampleType::int16;
+    channel.calibration = Linear{0.5, -1.0};
+    info.channels.push_back(std::move(channel));
+  }
+  return info;
+}
+
+GraphSpec chain() {
+  GraphSpec spec;
+  // Later nodes first: the order of the list does not matter.
+  spec.nodes.push_back({"low", "average", lowpass(Butterworth{4}, 40_Hz), {}});
+  spec.nodes.push_back({"average", "a", MovingAverage{.window = 9}, {}});
+  spec.nodes.push_back({"one", "a/y", Calibrate{}, {}});
+  spec.nodes.push_back({"counts", "raw(a/x)", Calibrate{}, {}});
+  return spec;
+}
+
+// Everything a node ever gave, by sample number.
+struct Collected {
+  std::map<std::uint64_t, std::vector<std::pair<double, std::uint8_t>>> frames;
+  std::uint64_t lost = 0;
+  std::uint64_t missing = 0;
+};
+
+// Feeds a real stream's samples through the graph in blocks of `block`.
+std::vector<Collected> run(Graph graph, const Stream& stream, std::size_t block) {
+  StreamReader reader(stream);
+  Block buffer(stream.info(), block);
+  std::vector<Collected> all(graph.spec().nodes.size());
+  for (;;) {
+    const Chunk chunk = reader.read(buffer);
+    graph.process(0, chunk, buffer, reader.calibrations(chunk.calibrations));
+    for (std::size_t n = 0; n < all.size(); ++n) {
+      const NodeOutput out = graph.output(n);
+      all[n].lost += out.lost.value;
+      all[n].missing += out.missing.value;
+      for (std::size_t f = 0; f < out.frames.count(); ++f)
+        for (std::size_t l = 0; l < out.frames.lanes; ++l)
+          all[n].frames[out.first.value + f].emplace_back(out.frames.values[f * out.frames.lanes + l],
+                                                          out.frames.quality[f * out.frames.lanes + l].byte());
+    }
+    if (chunk.stop == Stop::drained) return all;
+  }
+}
+
+bool same(const Collected& a, const Collected& b) {
+  if (a.lost != b.lost || a.missing != b.missing || a.frames.size() != b.frames.size()) return false;
+  return std::ranges::equal(a.frames, b.frames, [](const auto& x, const auto& y) {
+    return x.first == y.first && std::ranges::equal(x.second, y.second, [](const auto& p, const auto& q) {
+             return p.second == q.second && (std::bit_cast<std::uint64_t>(p.first) == std::bit_cast<std::uint64_t>(q.first) ||
+                                             (std::isnan(p.first) && std::isnan(q.first)));
+           });
+  });
+}
+
+std::string message_of(const auto& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "(no error)";
+}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::string build_error(const std::string& yaml) {
+  return message_of([&] {
+    (void)Graph(graph_from_yaml(yaml, "g.yaml"), {stream_info("ecg", {"I", "II"}), stream_info("odd", {"x"}, std::nullopt)});
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a graph gives the same bits however its input is cut, gaps and calibration changes included") {
+  const std::uint64_t seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  Stream stream(stream_info("a", {"x", "y"}));
+  Writer<std::int16_t> writer(stream);
+  for (int i = 0; i < 20'000; ++i) {
+    const std::array<std::int16_t, 2> frame{static_cast<std::int16_t>(random() % 4096), static_cast<std::int16_t>(random() % 4096)};
+    Quality q;
+    if (random() % 500 == 0) q = Quality(Verdict::bad, Quality::missing);
+    else if (random() % 300 == 0) q = Quality(Verdict::suspect, Quality::out_of_range);
+    writer.push(std::span<const std::int16_t>(frame), q);
+    if (random() % 1000 == 0) writer.gap({1 + random() % 50});
+    if (random() % 2000 == 0) writer.calibrate(random() % 2, Linear{static_cast<double>(random() % 7 + 1), 0.0});
+  }
+  const auto whole = run(Graph(chain(), {stream.info()}, 4096), stream, 4096);
+  REQUIRE(whole[0].frames.size() == 20'000);
+  REQUIRE(whole[0].missing > 0);
+  for (const std::size_t block : {1, 7, 64, 1000}) {
+    const auto cut = run(Graph(chain(), {stream.info()}, 4096), stream, block);
+    for (std::size_t n = 0; n < whole.size(); ++n) CHECK(same(whole[n], cut[n]));
+  }
+}
+
+TEST_CASE("edges carry engineering units, raw() opts out") {
+  Stream stream(stream_info("a", {"x", "y"}));
+  Writer<std::int16_t> writer(stream);
+  for (std::int16_t i = 0; i < 100; ++i) {
+    const std::array<std::int16_t, 2> frame{i, static_cast<std::int16_t>(2 * i)};
+    writer.push(std::span<const std::int16_t>(frame), i == 50 ? Quality(Verdict::bad, Quality::missing) : Quality::good());
+  }
+  const Graph graph(chain(), {stream.info()});
+  CHECK(graph.output_info(2).channels.size() == 1);
+  CHECK(graph.output_info(2).channels[0].name == "y");
+  CHECK(graph.output_info(2).channels[0].unit == "mV");
+  CHECK(graph.output_info(3).channels[0].unit == "count");
+  CHECK(graph.output_info(0).channels.size() == 2);
+  CHECK(graph.output_info(0).channels[0].type == SampleType::float64);
+  const auto all = run(Graph(chain(), {stream.info()}), stream, 64);
+  std::uint64_t wrong = 0;
+  for (std::uint64_t n = 0; n < 100; ++n) {
+    const double y = all[2].frames.at(n)[0].first;
+    const double x = all[3].frames.at(n)[0].first;
+    if (n == 50) {
+      CHECK(std::isnan(y));
+      CHECK(std::isnan(x));
+      continue;
+    }
+    wrong += y != 0.5 * (2.0 * static_cast<double>(n)) - 1.0;
+    wrong += x != static_cast<double>(n);
+    wrong += all[2].frames.at(n)[0].second != 0;
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("a graph's state, saved and loaded in the middle, goes on with the same bits") {
+  Stream stream(stream_info("a", {"x", "y"}));
+  Writer<std::int16_t> writer(stream);
+  StreamReader reader(stream);
+  Block block(stream.info(), 500);
+  Graph first(chain(), {stream.info()});
+  Graph second(chain(), {stream.info()});
+  const auto feed = [&](Graph& graph, const Chunk& chunk) { graph.process(0, chunk, block, reader.calibrations(chunk.calibrations)); };
+  for (int i = 0; i < 1000; ++i) {
+    const std::array<std::int16_t, 2> frame{static_cast<std::int16_t>(i * 37 % 1000), static_cast<std::int16_t>(i * 91 % 1000)};
+    writer.push(std::span<const std::int16_t>(frame));
+  }
+  feed(first, reader.read(block));
+  second.load_state(first.save_state());
+  const Chunk rest = reader.read(block);
+  REQUIRE(rest.count.value == 500);
+  feed(first, rest);
+  feed(second, rest);
+  for (std::size_t n = 0; n < 4; ++n) {
+    const auto a = first.output(n).frames;
+    const auto b = second.output(n).frames;
+    CHECK(std::ranges::equal(a.values, b.values));
+    CHECK(std::ranges::equal(a.quality, b.quality));
+  }
+  GraphSpec other;
+  other.nodes.push_back({"m", "a", MovingAverage{.window = 3}, {}});
+  Graph different(other, {stream.info()});
+  CHECK_THROWS_AS(different.load_state(first.save_state()), Error);
+}
+
+TEST_CASE("a graph from YAML is the graph from C++") {
+  const GraphSpec spec = graph_from_yaml(R"(
+title: ignored here
+graph:
+  - {id: low, type: lowpass, input: average, order: 4, cutoff: 0.04 kHz, initial: steady, nan: reset, gap: hold}
+  - {id: average, type: moving_average, input: a, window: 9, warm_up: nan, nan: ignore}
+  - id: volts
+    type: calibrate
+    input: raw(a/x)
+    calibration: {slope: 2.5, offset: -1, unit_out: V, certificate: "12/34"}
+)", "g.yaml");
+  REQUIRE(spec.nodes.size() == 3);
+  const auto& low = std::get<LowPass>(spec.nodes[0].kind);
+  CHECK(low.family.order == 4);
+  CHECK(low.cutoff == 40_Hz);
+  CHECK(low.options.initial == Initial::steady);
+  CHECK(low.options.nan == NanPolicy::reset);
+  CHECK(low.options.gap == GapPolicy::hold);
+  const auto& average = std::get<MovingAverage>(spec.nodes[1].kind);
+  CHECK(average.window == 9);
+  CHECK(average.warm_up == WarmUp::nan);
+  CHECK(average.nan == NanPolicy::ignore);
+  CHECK(spec.nodes[2].where == "g.yaml:6:5");
+  const Graph graph(spec, {stream_info("a", {"x", "y"})});
+  CHECK(graph.output_info(2).channels[0].unit == "V");
+  const std::string provenance = provenance_json(graph);
+  CHECK(contains(provenance, "\"id\":\"low\""));
+  CHECK(contains(provenance, "sections"));
+  CHECK(graph_from_yaml("title: no graph", "g.yaml").nodes.empty());
+}
+
+TEST_CASE("what is wrong in a graph is named with node, file, line and column") {
+  const auto node = [](const std::string& rest) { return "graph:\n  - {id: n, " + rest + "}\n"; };
+  struct Case {
+    std::string yaml;
+    std::vector<std::string> parts;
+  };
+  const std::vector<Case> cases{
+      {node("type: lowpass, input: ecg, ordr: 4, cutoff: 1 Hz"), {"g.yaml:2:", "'ordr'", "node 'n'", "did you mean 'order'"}},
+      {node("type: lowpas, input: ecg"), {"g.yaml:2:", "did you mean 'lowpass'"}},
+      {node("type: lowpass, input: ecg"), {"g.yaml:2:", "lacks the key 'cutoff'"}},
+      {node("type: lowpass, input: ecg, cutoff: 40"), {"g.yaml:2:", "units Hz, mHz, kHz, MHz"}},
+      {node("type: lowpass, input: ecg, cutoff: 40 V"), {"units Hz"}},
+      {node("type: lowpass, input: ecg, cutoff: 500 Hz"), {"g.yaml:2:5", "node 'n'", "500"}},
+      {node("type: lowpass, input: ecg, order: 13, cutoff: 1 Hz"), {"'13'", "1 to 12"}},
+      {node("type: lowpass, input: odd, cutoff: 1 Hz"), {"node 'n'", "irregular"}},
+      {node("type: moving_average, input: ecg, window: 0"), {"g.yaml:2:", "'0'", "whole number from 1"}},
+      {node("type: moving_average, input: ecg, window: many"), {"'many'"}},
+      {node("type: moving_average, input: ecq, window: 3"), {"g.yaml:2:5", "unknown input 'ecq'", "did you mean 'ecg'"}},
+      {node("type: moving_average, input: ecg/III, window: 3"), {"no channel 'III'"}},
+      {node("type: calibrate, input: n"), {"cycle", "n <- n"}},
+      {"graph:\n  - {id: a, type: calibrate, input: b}\n  - {id: b, type: calibrate, input: a}\n", {"g.yaml:2:5", "cycle"}},
+      {"graph:\n  - {id: a, type: calibrate, input: ecg}\n  - {id: a, type: calibrate, input: ecg}\n", {"node 'a'", "another node"}},
+      {"graph:\n  - {id: ecg, type: calibrate, input: ecg}\n", {"a stream has this name"}},
+      {"graph:\n  - {id: a, type: calibrate, input: ecg}\n  - {id: b, type: calibrate, input: raw(a)}\n", {"raw(a)"}},
+      {"graph:\n  - {id: a, id: b, type: calibrate, input: ecg}\n", {"g.yaml:2:", "'id' stands twice"}},
+      {"graph: 3\n", {"g.yaml:1:8", "list"}},
+      {"graph:\n  - {id: a, type: calibrate, input: ecg\n", {"g.yaml:"}},
+  };
+  for (const Case& c : cases) {
+    const std::string message = build_error(c.yaml);
+    CAPTURE(c.yaml, message);
+    for (const std::string& part : c.parts) CHECK(contains(message, part));
+    CHECK(message.find('\n') == std::string::npos);
+  }
+}
