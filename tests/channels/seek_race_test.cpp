@@ -1,8 +1,10 @@
 // Seeking while the writer overwrites the marks the reader looks at.
 #include <fmt/format.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <string>
 #include <thread>
 
 #include "support.hpp"

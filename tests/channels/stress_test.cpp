@@ -138,7 +138,9 @@ class Stress {
     const auto hard = [&] {
       const unsigned stalling = workers[1].reached.load(std::memory_order_relaxed);
       const unsigned pausing = workers[2].reached.load(std::memory_order_relaxed);
-      return (stalling & pausing & reached_loss) != 0 && ((stalling | pausing) & wanted) == wanted;
+      const unsigned seeking = workers[3].reached.load(std::memory_order_relaxed);
+      return (stalling & pausing & reached_loss) != 0 &&
+             ((stalling | pausing | seeking) & wanted) == wanted;
     };
     for (;;) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
