@@ -17,6 +17,10 @@ std::recursive_mutex& library_mutex() {
 }  // namespace
 
 Library::Library() : lock_(library_mutex()) {
+  // HDF5 1.10 crashes at exit over a file whose last write failed; we close all we open,
+  // so its own tidying up is not needed. No effect if the program used HDF5 before us.
+  static const herr_t no_tidying = H5dont_atexit();
+  (void)no_tidying;
   H5Eget_auto2(H5E_DEFAULT, &print_, &print_data_);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }

@@ -93,7 +93,7 @@ class Files(Case):
     def test_pandas_says_the_same(self):
         import pandas
 
-        table = pandas.read_csv(self.out / "data/run.csv")
+        table = pandas.read_csv(self.out / "data/run.csv", float_precision="round_trip")
         with h5py.File(self.path) as f:
             group = f["entry/g"]
             for name in ("x", "x_quality", "y", "y_quality"):

@@ -98,6 +98,7 @@ TEST_CASE("every sample type comes back bit for bit, whatever the chunks") {
 TEST_CASE("gaps, losses, clocks and calibrations come back as the reader saw them") {
   TemporaryDirectory directory;
   StreamInfo info = make_info({SampleType::int16}, 64, Rate(360, 1));
+  info.largest_block = SampleCount{8};  // so that the ring is small
   info.channels[0].calibration = Linear{0.5, 1.0};
   info.origin = {Origin::Kind::utc, "2018-06-21T18:21:56"};
   info.channels[0].description = "a channel";

@@ -17,6 +17,9 @@ namespace spillway {
 // dataset, whatever the length of the recording. Several sinks may be used by
 // several threads; they take turns inside the HDF5 library.
 //
+// Switches HDF5's tidying at exit off (H5dont_atexit): a program that uses HDF5 itself
+// closes its own files.
+//
 // When the disk is about to be full, append() and flush() throw while there
 // is still room to close the file properly.
 class Hdf5Sink : public Sink {
