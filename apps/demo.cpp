@@ -48,13 +48,14 @@ void plot_channel(const Recording& recording, const std::string& stream_name) {
   Envelope envelope(columns, s.rows);
   std::vector<double> block(std::size_t{1} << 14);
   for (std::uint64_t row = 0; row < s.rows; row += block.size()) {
-    const std::span<double> part = std::span(block).first(std::min<std::uint64_t>(block.size(), s.rows - row));
+    const std::span<double> part =
+        std::span(block).first(std::min<std::uint64_t>(block.size(), s.rows - row));
     recording.read_calibrated(stream, 0, row, part);
     envelope.add(part);
   }
-  fmt::print("\n{}/{} in {}: {} samples at {:g} Hz, lost {}, missing {}\n{}", s.info.name, s.info.channels[0].name,
-             s.info.channels[0].unit, human_count(s.rows), s.info.rate->hertz().value, s.counts.lost, s.counts.missing,
-             plot(envelope, 6));
+  fmt::print("\n{}/{} in {}: {} samples at {:g} Hz, lost {}, missing {}\n{}", s.info.name,
+             s.info.channels[0].name, s.info.channels[0].unit, human_count(s.rows),
+             s.info.rate->hertz().value, s.counts.lost, s.counts.missing, plot(envelope, 6));
 }
 
 }  // namespace
@@ -64,14 +65,16 @@ int demo(const DemoArguments& arguments) {
   std::error_code error;
   fs::create_directories(arguments.output_directory, error);
   if (error) throw Error(fmt::format("{}: {}", arguments.output_directory, error.message()));
-  const Configuration configuration = parse_configuration(std::string(configuration_text), "demo.yaml");
+  const Configuration configuration =
+      parse_configuration(std::string(configuration_text), "demo.yaml");
   Engine engine(engine_options(configuration));
   Subscription& events = engine.subscribe(4096);
   (void)set_up(engine, configuration, arguments.output_directory, Existing::replace);
 
-  fmt::print("Recording for {:g} s: how late this machine wakes a thread each millisecond, its load,\n"
-             "and a generated signal at 10 kHz whose driver loses 300 samples every 2 s.\n",
-             arguments.duration_s);
+  fmt::print(
+      "Recording for {:g} s: how late this machine wakes a thread each millisecond, its load,\n"
+      "and a generated signal at 10 kHz whose driver loses 300 samples every 2 s.\n",
+      arguments.duration_s);
   std::fflush(stdout);
   RunOptions options;
   options.duration_s = arguments.duration_s;
@@ -84,7 +87,8 @@ int demo(const DemoArguments& arguments) {
   const std::string path = (fs::path(arguments.output_directory) / "demo.h5").string();
   const Recording recording = Recording::open(path);
   fmt::print("\nRead back from {}:\n", path);
-  for (const char* stream : {"timing", "timing_average", "signal", "signal_lowpass"}) plot_channel(recording, stream);
+  for (const char* stream : {"timing", "timing_average", "signal", "signal_lowpass"})
+    plot_channel(recording, stream);
   fmt::print("\nLook closer: spillway info {}\n", path);
   return status;
 }

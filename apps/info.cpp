@@ -26,13 +26,15 @@ const char* cause_of(const Gap& gap) {
 }
 
 // How many samples have which quality, by the quality's byte.
-std::map<std::uint8_t, std::uint64_t> count_quality(const Recording& recording, std::size_t stream, std::size_t channel) {
+std::map<std::uint8_t, std::uint64_t> count_quality(const Recording& recording, std::size_t stream,
+                                                    std::size_t channel) {
   std::map<std::uint8_t, std::uint64_t> counts;
   std::array<std::uint64_t, 256> bytes{};
   std::vector<Quality> block(std::size_t{1} << 16);
   const std::uint64_t rows = recording.streams()[stream].rows;
   for (std::uint64_t row = 0; row < rows; row += block.size()) {
-    const std::span<Quality> part = std::span(block).first(std::min<std::uint64_t>(block.size(), rows - row));
+    const std::span<Quality> part =
+        std::span(block).first(std::min<std::uint64_t>(block.size(), rows - row));
     recording.read_quality(stream, channel, row, part);
     for (const Quality q : part) ++bytes[q.byte()];
   }
@@ -53,12 +55,18 @@ double last_second(const Recording& recording, std::size_t stream) {
 
 void print_stream(const Recording& recording, std::size_t index) {
   const RecordedStream& s = recording.streams()[index];
-  const std::string rate = s.info.rate ? fmt::format("{:g} Hz", s.info.rate->hertz().value) : "irregular";
-  fmt::print("\n{}: {}, {} samples over {:.3f} s\n", s.info.name, rate, human_count(s.rows), last_second(recording, index));
+  const std::string rate =
+      s.info.rate ? fmt::format("{:g} Hz", s.info.rate->hertz().value) : "irregular";
+  fmt::print("\n{}: {}, {} samples over {:.3f} s\n", s.info.name, rate, human_count(s.rows),
+             last_second(recording, index));
   fmt::print("  produced {} = recorded {} + lost {} + missing {}\n", human_count(s.counts.produced),
-             human_count(s.counts.recorded), human_count(s.counts.lost), human_count(s.counts.missing));
+             human_count(s.counts.recorded), human_count(s.counts.lost),
+             human_count(s.counts.missing));
   if (!s.info.origin.text.empty())
-    fmt::print("  time from {}{}\n", s.info.origin.text, s.info.origin.kind == Origin::Kind::utc ? " UTC" : s.info.origin.kind == Origin::Kind::local ? " (local)" : "");
+    fmt::print("  time from {}{}\n", s.info.origin.text,
+               s.info.origin.kind == Origin::Kind::utc     ? " UTC"
+               : s.info.origin.kind == Origin::Kind::local ? " (local)"
+                                                           : "");
   for (std::size_t c = 0; c < s.info.channels.size(); ++c) {
     constexpr std::size_t most_channels = 32;
     if (c == most_channels) {
@@ -66,22 +74,30 @@ void print_stream(const Recording& recording, std::size_t index) {
       break;
     }
     const ChannelInfo& channel = s.info.channels[c];
-    std::string line = fmt::format("  {}: {}, {}", channel.name, sample_type_name(channel.type), channel.raw_unit());
-    if (!channel.calibration.is_identity()) line += fmt::format(" -> {} by {}", channel.unit, describe(channel.calibration));
+    std::string line = fmt::format("  {}: {}, {}", channel.name, sample_type_name(channel.type),
+                                   channel.raw_unit());
+    if (!channel.calibration.is_identity())
+      line += fmt::format(" -> {} by {}", channel.unit, describe(channel.calibration));
     std::string quality;
     for (const auto& [byte, n] : count_quality(recording, index, c))
-      quality += fmt::format("{}{} {}", quality.empty() ? "" : ", ", human_count(n), to_string(Quality::from_byte(byte)));
+      quality += fmt::format("{}{} {}", quality.empty() ? "" : ", ", human_count(n),
+                             to_string(Quality::from_byte(byte)));
     fmt::print("{}\n    {}\n", line, quality.empty() ? "no samples" : quality);
   }
-  if (s.calibrations.size() > 1) fmt::print("  calibrations change {} times\n", s.calibrations.size() - 1);
-  if (!s.anchors.empty()) fmt::print("  {} time stamps given by the source\n", human_count(s.anchors.size()));
-  fmt::print("  {} segment{}, {} gap{}\n", human_count(s.segments.size()), s.segments.size() == 1 ? "" : "s",
-             human_count(s.gaps.size()), s.gaps.size() == 1 ? "" : "s");
+  if (s.calibrations.size() > 1)
+    fmt::print("  calibrations change {} times\n", s.calibrations.size() - 1);
+  if (!s.anchors.empty())
+    fmt::print("  {} time stamps given by the source\n", human_count(s.anchors.size()));
+  fmt::print("  {} segment{}, {} gap{}\n", human_count(s.segments.size()),
+             s.segments.size() == 1 ? "" : "s", human_count(s.gaps.size()),
+             s.gaps.size() == 1 ? "" : "s");
   constexpr std::size_t most_gaps = 10;
   for (std::size_t g = 0; g < std::min(s.gaps.size(), most_gaps); ++g)
-    fmt::print("    samples {} to {}: {} ({})\n", s.gaps[g].first_sample, s.gaps[g].first_sample + s.gaps[g].count - 1,
-               cause_of(s.gaps[g]), human_count(s.gaps[g].count));
-  if (s.gaps.size() > most_gaps) fmt::print("    ... and {} more (--json has all)\n", human_count(s.gaps.size() - most_gaps));
+    fmt::print("    samples {} to {}: {} ({})\n", s.gaps[g].first_sample,
+               s.gaps[g].first_sample + s.gaps[g].count - 1, cause_of(s.gaps[g]),
+               human_count(s.gaps[g].count));
+  if (s.gaps.size() > most_gaps)
+    fmt::print("    ... and {} more (--json has all)\n", human_count(s.gaps.size() - most_gaps));
 }
 
 Json json_of(const Recording& recording, std::size_t index) {
@@ -89,20 +105,33 @@ Json json_of(const Recording& recording, std::size_t index) {
   Json json{{"name", s.info.name}, {"rows", s.rows}, {"seconds", last_second(recording, index)}};
   if (s.info.rate) json["rate_hz"] = s.info.rate->hertz().value;
   json["origin"] = s.info.origin.text;
-  json["counts"] = {{"produced", s.counts.produced}, {"recorded", s.counts.recorded}, {"lost", s.counts.lost}, {"missing", s.counts.missing}};
+  json["counts"] = {{"produced", s.counts.produced},
+                    {"recorded", s.counts.recorded},
+                    {"lost", s.counts.lost},
+                    {"missing", s.counts.missing}};
   for (std::size_t c = 0; c < s.info.channels.size(); ++c) {
     const ChannelInfo& channel = s.info.channels[c];
     Json quality = Json::object();
-    for (const auto& [byte, n] : count_quality(recording, index, c)) quality[to_string(Quality::from_byte(byte))] = n;
-    json["channels"].push_back({{"name", channel.name}, {"type", sample_type_name(channel.type)}, {"raw_unit", channel.raw_unit()},
-                                {"unit", channel.unit}, {"calibration", describe(channel.calibration)}, {"quality", quality}});
+    for (const auto& [byte, n] : count_quality(recording, index, c))
+      quality[to_string(Quality::from_byte(byte))] = n;
+    json["channels"].push_back({{"name", channel.name},
+                                {"type", sample_type_name(channel.type)},
+                                {"raw_unit", channel.raw_unit()},
+                                {"unit", channel.unit},
+                                {"calibration", describe(channel.calibration)},
+                                {"quality", quality}});
   }
   json["segments"] = Json::array();
   for (const Segment& g : s.segments)
-    json["segments"].push_back({{"first_sample", g.first_sample}, {"row", g.row}, {"count", g.count}, {"t0_ns", g.t0_ns}});
+    json["segments"].push_back(
+        {{"first_sample", g.first_sample}, {"row", g.row}, {"count", g.count}, {"t0_ns", g.t0_ns}});
   json["gaps"] = Json::array();
   for (const Gap& g : s.gaps)
-    json["gaps"].push_back({{"first_sample", g.first_sample}, {"count", g.count}, {"lost", g.lost}, {"missing", g.missing}, {"cause", cause_of(g)}});
+    json["gaps"].push_back({{"first_sample", g.first_sample},
+                            {"count", g.count},
+                            {"lost", g.lost},
+                            {"missing", g.missing},
+                            {"cause", cause_of(g)}});
   return json;
 }
 
@@ -111,18 +140,25 @@ Json json_of(const Recording& recording, std::size_t index) {
 int info(const InfoArguments& arguments) {
   const Recording recording = Recording::open(arguments.path);
   if (arguments.json) {
-    Json json{{"path", recording.path()}, {"title", recording.title()}, {"status", recording.status()},
-              {"start_time", recording.start_time()}, {"end_time", recording.end_time()}};
+    Json json{{"path", recording.path()},
+              {"title", recording.title()},
+              {"status", recording.status()},
+              {"start_time", recording.start_time()},
+              {"end_time", recording.end_time()}};
     json["streams"] = Json::array();
-    for (std::size_t i = 0; i < recording.streams().size(); ++i) json["streams"].push_back(json_of(recording, i));
+    for (std::size_t i = 0; i < recording.streams().size(); ++i)
+      json["streams"].push_back(json_of(recording, i));
     fmt::print("{}\n", json.dump(2));
     return 0;
   }
-  fmt::print("{}: {}\n", recording.path(), recording.title().empty() ? "(no title)" : recording.title());
+  fmt::print("{}: {}\n", recording.path(),
+             recording.title().empty() ? "(no title)" : recording.title());
   fmt::print("{}, started {}{}{}\n", recording.status(), recording.start_time(),
              recording.end_time().empty() ? "" : ", ended ", recording.end_time());
   if (recording.status() == "recording")
-    fmt::print("It is still growing, or its recorder ended without sealing it; what was flushed is readable.\n");
+    fmt::print(
+        "It is still growing, or its recorder ended without sealing it; what was flushed is "
+        "readable.\n");
   for (std::size_t i = 0; i < recording.streams().size(); ++i) print_stream(recording, i);
   return 0;
 }

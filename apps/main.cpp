@@ -13,7 +13,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
   app.require_subcommand(1);
   app.footer(
-      "Exit status: 0 all went well; 1 an error, told in one line; 3 recorded to the end, but samples were lost.\n"
+      "Exit status: 0 all went well; 1 an error, told in one line; 3 recorded to the end, but "
+      "samples were lost.\n"
       "Examples:\n"
       "  spillway demo\n"
       "  spillway record experiment.yaml -o data/\n"
@@ -22,12 +23,21 @@ int main(int argc, char** argv) {
   int status = 0;
   apps::RecordArguments record;
   double duration = 0.0;
-  CLI::App* record_command = app.add_subcommand("record", "Acquire, filter and record what a configuration file says");
-  record_command->add_option("configuration", record.configuration, "YAML file, see docs/configuration.md")->required();
-  record_command->add_option("-o,--output", record.output_directory, "directory that relative recording paths start at")->capture_default_str();
-  CLI::Option* duration_option = record_command->add_option("-d,--duration", duration, "stop after so many seconds")->check(CLI::PositiveNumber);
+  CLI::App* record_command =
+      app.add_subcommand("record", "Acquire, filter and record what a configuration file says");
+  record_command
+      ->add_option("configuration", record.configuration, "YAML file, see docs/configuration.md")
+      ->required();
+  record_command
+      ->add_option("-o,--output", record.output_directory,
+                   "directory that relative recording paths start at")
+      ->capture_default_str();
+  CLI::Option* duration_option =
+      record_command->add_option("-d,--duration", duration, "stop after so many seconds")
+          ->check(CLI::PositiveNumber);
   record_command->add_flag("-f,--force", record.force, "replace recordings that exist");
-  record_command->add_flag("-q,--quiet", record.quiet, "no status line and no summary, errors only");
+  record_command->add_flag("-q,--quiet", record.quiet,
+                           "no status line and no summary, errors only");
   record_command->add_flag("--json", record.json, "the summary as JSON on standard output");
   record_command->footer(
       "SIGINT (Ctrl-C) and SIGTERM stop cleanly: everything is flushed, sealed and reported.\n"
@@ -44,9 +54,15 @@ int main(int argc, char** argv) {
   info_command->callback([&] { status = apps::info(info); });
 
   apps::DemoArguments demo;
-  CLI::App* demo_command = app.add_subcommand("demo", "Record this machine's own timing for a few seconds and show it");
-  demo_command->add_option("-o,--output", demo.output_directory, "directory for the recordings; earlier demos in it are replaced")->capture_default_str();
-  demo_command->add_option("-d,--duration", demo.duration_s, "seconds")->check(CLI::Range(0.5, 3600.0))->capture_default_str();
+  CLI::App* demo_command =
+      app.add_subcommand("demo", "Record this machine's own timing for a few seconds and show it");
+  demo_command
+      ->add_option("-o,--output", demo.output_directory,
+                   "directory for the recordings; earlier demos in it are replaced")
+      ->capture_default_str();
+  demo_command->add_option("-d,--duration", demo.duration_s, "seconds")
+      ->check(CLI::Range(0.5, 3600.0))
+      ->capture_default_str();
   demo_command->callback([&] { status = apps::demo(demo); });
 
   try {

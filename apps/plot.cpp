@@ -18,8 +18,9 @@ Envelope::Envelope(std::size_t columns, std::uint64_t samples)
 
 void Envelope::add(std::span<const double> values) {
   for (const double v : values) {
-    const auto column = static_cast<std::size_t>(static_cast<double>(seen_++) / static_cast<double>(samples_) *
-                                                 static_cast<double>(columns_.size()));
+    const auto column =
+        static_cast<std::size_t>(static_cast<double>(seen_++) / static_cast<double>(samples_) *
+                                 static_cast<double>(columns_.size()));
     if (std::isnan(v) || column >= columns_.size()) continue;
     Extremes& e = columns_[column];
     e.low = std::isnan(e.low) ? v : std::min(e.low, v);
@@ -46,19 +47,23 @@ std::string plot(const Envelope& envelope, std::size_t rows) {
   // The dots of a Braille cell, by column and row from the top (Unicode, U+2800).
   constexpr std::uint8_t bits[2][4]{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}};
   const auto dot_of = [&](double v) {
-    return static_cast<std::size_t>(std::lround((high - v) / (high - low) * static_cast<double>(dots - 1)));
+    return static_cast<std::size_t>(
+        std::lround((high - v) / (high - low) * static_cast<double>(dots - 1)));
   };
   for (std::size_t x = 0; x < envelope.columns().size(); ++x) {
     const Extremes& e = envelope.columns()[x];
     if (std::isnan(e.low)) continue;
     for (std::size_t y = dot_of(e.high); y <= dot_of(e.low); ++y)
-      cells[y / 4 * width + x / 2] = static_cast<std::uint8_t>(cells[y / 4 * width + x / 2] | bits[x % 2][y % 4]);
+      cells[y / 4 * width + x / 2] =
+          static_cast<std::uint8_t>(cells[y / 4 * width + x / 2] | bits[x % 2][y % 4]);
   }
   std::string text;
   for (std::size_t row = 0; row < rows; ++row) {
     std::string label;
-    if (row == 0) label = fmt::format("{:.4g}", high);
-    else if (row == rows - 1) label = fmt::format("{:.4g}", low);
+    if (row == 0)
+      label = fmt::format("{:.4g}", high);
+    else if (row == rows - 1)
+      label = fmt::format("{:.4g}", low);
     text += fmt::format("{:>10} ┤", label);
     for (std::size_t x = 0; x < width; ++x) {
       const std::uint8_t cell = cells[row * width + x];

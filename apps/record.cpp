@@ -16,10 +16,16 @@ void print_json(const RunResult& result) {
   Json json{{"seconds", result.seconds}, {"interrupted", result.interrupted}};
   json["recordings"] = Json::array();
   for (const RecordingReport& r : result.report.recordings) {
-    Json recording{{"path", r.path}, {"bytes", r.bytes}, {"complete", r.ending.complete}, {"reason", r.ending.reason}};
+    Json recording{{"path", r.path},
+                   {"bytes", r.bytes},
+                   {"complete", r.ending.complete},
+                   {"reason", r.ending.reason}};
     for (const auto& s : r.streams)
-      recording["streams"].push_back({{"name", s.name}, {"produced", s.counts.produced}, {"recorded", s.counts.recorded},
-                                      {"lost", s.counts.lost}, {"missing", s.counts.missing}});
+      recording["streams"].push_back({{"name", s.name},
+                                      {"produced", s.counts.produced},
+                                      {"recorded", s.counts.recorded},
+                                      {"lost", s.counts.lost},
+                                      {"missing", s.counts.missing}});
     json["recordings"].push_back(std::move(recording));
   }
   json["errors"] = result.report.errors;
@@ -33,7 +39,8 @@ int record(const RecordArguments& arguments) {
   Engine engine(engine_options(configuration));
   Subscription& events = engine.subscribe(4096);
   const Existing existing = arguments.force ? Existing::replace : Existing::refuse;
-  for (const std::string& remark : set_up(engine, configuration, arguments.output_directory, existing))
+  for (const std::string& remark :
+       set_up(engine, configuration, arguments.output_directory, existing))
     fmt::print(stderr, "note: {}\n", remark);
   RunOptions options;
   options.quiet = arguments.quiet || arguments.json;
@@ -41,8 +48,10 @@ int record(const RecordArguments& arguments) {
   if (!options.duration_s && configuration.duration)
     options.duration_s = std::chrono::duration<double>(*configuration.duration).count();
   const RunResult result = run(engine, events, options);
-  if (arguments.json) print_json(result);
-  else if (!arguments.quiet) print_summary(result);
+  if (arguments.json)
+    print_json(result);
+  else if (!arguments.quiet)
+    print_summary(result);
   std::fflush(stdout);
   return exit_status(result);
 }

@@ -106,8 +106,10 @@ void show_events(Subscription& events, StatusLine& line, bool quiet, int& shown)
     if (quiet || !is_news(event->kind)) continue;
     if (++shown > most_shown) continue;
     line.clear();
-    fmt::print(stderr, "{}: {}{}{}\n", to_string(event->kind), event->subject, event->text.empty() ? "" : ": ", event->text);
-    if (shown == most_shown) fmt::print(stderr, "(further ones are in the recording and in the summary)\n");
+    fmt::print(stderr, "{}: {}{}{}\n", to_string(event->kind), event->subject,
+               event->text.empty() ? "" : ": ", event->text);
+    if (shown == most_shown)
+      fmt::print(stderr, "(further ones are in the recording and in the summary)\n");
   }
 }
 
@@ -136,7 +138,8 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
   auto next_line = begin;
   int shown = 0;
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-  while (!engine.finished() && stop_requested == 0 && !(options.duration_s && elapsed() >= *options.duration_s)) {
+  while (!engine.finished() && stop_requested == 0 &&
+         !(options.duration_s && elapsed() >= *options.duration_s)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     show_events(events, line, options.quiet, shown);
     const auto now = Clock::now();
@@ -147,8 +150,9 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
     const double rate = since > 0.0 ? static_cast<double>(t.recorded - last_recorded) / since : 0.0;
     last_time = now;
     last_recorded = t.recorded;
-    line.show(fmt::format("{:6.1f} s  {} samples recorded  {}/s  lag {}  lost {}  missing {}  {}", elapsed(),
-                          human_count(t.recorded), human_count(static_cast<std::uint64_t>(rate)), human_count(t.lag),
+    line.show(fmt::format("{:6.1f} s  {} samples recorded  {}/s  lag {}  lost {}  missing {}  {}",
+                          elapsed(), human_count(t.recorded),
+                          human_count(static_cast<std::uint64_t>(rate)), human_count(t.lag),
                           human_count(t.lost), human_count(t.missing), human_bytes(t.bytes)));
   }
   RunResult result;
@@ -169,15 +173,19 @@ int exit_status(const RunResult& result) {
 }
 
 void print_summary(const RunResult& result) {
-  fmt::print("{} after {:.2f} s\n", result.interrupted ? "stopped by a signal" : "finished", result.seconds);
+  fmt::print("{} after {:.2f} s\n", result.interrupted ? "stopped by a signal" : "finished",
+             result.seconds);
   for (const RecordingReport& r : result.report.recordings) {
-    fmt::print("\n{}  {}{}\n", r.path, human_bytes(r.bytes), r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
+    fmt::print("\n{}  {}{}\n", r.path, human_bytes(r.bytes),
+               r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
     std::size_t width = 6;
     for (const auto& s : r.streams) width = std::max(width, s.name.size());
-    fmt::print("  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", "stream", width, "produced", "recorded", "lost", "missing");
+    fmt::print("  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", "stream", width, "produced", "recorded",
+               "lost", "missing");
     for (const auto& s : r.streams)
-      fmt::print("  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", s.name, width, human_count(s.counts.produced),
-                 human_count(s.counts.recorded), human_count(s.counts.lost), human_count(s.counts.missing));
+      fmt::print("  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", s.name, width,
+                 human_count(s.counts.produced), human_count(s.counts.recorded),
+                 human_count(s.counts.lost), human_count(s.counts.missing));
   }
 }
 

@@ -19,7 +19,8 @@ class Device {
  public:
   void read(std::span<std::int16_t> block) {
     std::this_thread::sleep_for(100us * block.size());
-    for (std::int16_t& sample : block) sample = static_cast<std::int16_t>(1000.0 * std::sin(0.01 * static_cast<double>(n_++)));
+    for (std::int16_t& sample : block)
+      sample = static_cast<std::int16_t>(1000.0 * std::sin(0.01 * static_cast<double>(n_++)));
   }
   std::uint64_t overrun() { return ++reads_ % 16 == 0 ? 7 : 0; }
 
@@ -33,9 +34,13 @@ class Device {
 int main(int argc, char** argv) try {
   Device device;
   Engine engine{{.title = "strain gauge", .memory_budget = 256_MiB}};
-  auto strain = engine.add_channel<std::int16_t>({  // a stream of one channel
-      .name = "strain0", .unit = "V", .rate = 10_kHz, .capacity = 2s,
-      .calibration = Linear{.slope = 1.2e-3, .offset = 0.0}});
+  auto strain =
+      engine.add_channel<std::int16_t>({// a stream of one channel
+                                        .name = "strain0",
+                                        .unit = "V",
+                                        .rate = 10_kHz,
+                                        .capacity = 2s,
+                                        .calibration = Linear{.slope = 1.2e-3, .offset = 0.0}});
   auto smooth = engine.graph().add(MovingAverage{.window = 32}, strain);
   auto low = engine.graph().add(lowpass(Butterworth{.order = 4}, 1_kHz), smooth);
   engine.record({.path = argc > 1 ? argv[1] : "run.h5", .flush = 1s}, {strain, low});

@@ -27,8 +27,7 @@ std::int64_t divide_to_nearest(Wide value, Wide divisor) noexcept {
 
 }  // namespace
 
-std::int64_t scaled(std::int64_t value, std::int64_t numerator,
-                    std::int64_t denominator) noexcept {
+std::int64_t scaled(std::int64_t value, std::int64_t numerator, std::int64_t denominator) noexcept {
   return divide_to_nearest(static_cast<Wide>(value) * numerator, denominator);
 }
 
@@ -37,7 +36,8 @@ Fraction decimal_fraction(double value) {
     throw Error(fmt::format("{} is not a positive, finite number", value));
   // Scientific notation: d.ddde±xx, digits without a point times a power of ten.
   char text[40]{};  // to_chars writes no terminator, and atoi needs one
-  const auto end = std::to_chars(text, text + sizeof text - 1, value, std::chars_format::scientific);
+  const auto end =
+      std::to_chars(text, text + sizeof text - 1, value, std::chars_format::scientific);
   const std::string_view spelled(text, static_cast<std::size_t>(end.ptr - text));
   const auto e = spelled.find('e');
   std::int64_t digits = 0;
@@ -66,7 +66,8 @@ Fraction decimal_fraction(double value) {
   numerator /= a;
   denominator /= a;
   if (exponent != 0 || numerator > limit || denominator > limit)
-    throw Error(fmt::format("{} has more decimal digits than an exact 64-bit fraction can hold", value));
+    throw Error(
+        fmt::format("{} has more decimal digits than an exact 64-bit fraction can hold", value));
   return {static_cast<std::int64_t>(numerator), static_cast<std::int64_t>(denominator)};
 }
 
@@ -98,7 +99,8 @@ Time Rate::duration(std::uint64_t n) const noexcept {
 std::uint64_t Rate::samples_within(Time t) const noexcept {
   if (t.count() < 0) return 0;
   constexpr Wide most = UINT64_MAX;
-  const Wide periods = static_cast<Wide>(t.count()) * samples_ / (static_cast<Wide>(seconds_) * ns_per_s);
+  const Wide periods =
+      static_cast<Wide>(t.count()) * samples_ / (static_cast<Wide>(seconds_) * ns_per_s);
   return periods > most ? UINT64_MAX : static_cast<std::uint64_t>(periods);
 }
 

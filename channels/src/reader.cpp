@@ -107,8 +107,8 @@ bool StreamReader::take_due(Chunk& chunk) noexcept {
       case Peek::mark: break;
     }
     if (peeked_.position > cursor_) return true;
-    const bool other_cause = chunk.missing.value > 0 && peeked_.gaps > mark_.gaps &&
-                             peeked_.cause != chunk.cause;
+    const bool other_cause =
+        chunk.missing.value > 0 && peeked_.gaps > mark_.gaps && peeked_.cause != chunk.cause;
     if (other_cause) return false;
     take(chunk);
   }
@@ -155,9 +155,9 @@ Chunk StreamReader::read(Block& block) noexcept {
     if (!take_due(chunk) || target > cursor_) return finish(chunk, cursor_, broken_off());
   }
   std::uint64_t end = std::min({head, cursor_ + block.frames(), next_mark_position()});
-  if (end < cursor_) end = cursor_;  // marks were read that are newer than the head
-  copy(block, cursor_, end);                           // R2
-  const std::uint64_t intact = ring_.validate();       // R3, R4
+  if (end < cursor_) end = cursor_;               // marks were read that are newer than the head
+  copy(block, cursor_, end);                      // R2
+  const std::uint64_t intact = ring_.validate();  // R3, R4
   if (intact > cursor_ && end > cursor_) {
     if (chunk.missing.value > 0) return finish(chunk, cursor_, Stop::overwritten);
     const std::uint64_t dropped = std::min(intact, end) - cursor_;
@@ -178,8 +178,7 @@ void StreamReader::copy(Block& block, std::uint64_t begin, std::uint64_t end) co
   const StdAtomics::Word* words = stream_->words_.get();
   for (std::size_t c = 0; c < block.channel_count(); ++c) {
     visit_sample_type(block.type(c), [&]<class T>(std::type_identity<T>) {
-      copy_lane(words + layout.values_at[c], layout.slots, begin, end,
-                block.values<T>(c).data());
+      copy_lane(words + layout.values_at[c], layout.slots, begin, end, block.values<T>(c).data());
     });
     copy_lane(words + layout.quality_at[c], layout.slots, begin, end, block.quality(c).data());
   }
@@ -200,11 +199,7 @@ Accounting StreamReader::accounting() const noexcept {
     break;
   }
   const std::uint64_t produced = head + gaps;
-  return {{produced - started_},
-          {delivered_},
-          {lost_},
-          {missing_},
-          {produced - next().value}};
+  return {{produced - started_}, {delivered_}, {lost_}, {missing_}, {produced - next().value}};
 }
 
 std::size_t StreamReader::read_anchors(std::span<Anchor> out) noexcept {

@@ -9,8 +9,8 @@
 namespace spillway {
 
 namespace {
-constexpr std::array<std::string_view, 10> names{"int8",   "int16",  "int32",  "int64",   "uint8",
-                                                 "uint16", "uint32", "uint64", "float32", "float64"};
+constexpr std::array<std::string_view, 10> names{
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"};
 }
 
 std::string_view sample_type_name(SampleType type) noexcept {

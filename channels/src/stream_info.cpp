@@ -53,7 +53,9 @@ void check(const StreamInfo& info) {
     check_name(fmt::format("channel of stream '{}'", info.name), channel.name);
     if (channel.name == "time" || channel.name == "time_ns" || channel.name == "sample" ||
         channel.name.ends_with("_quality"))
-      throw Error(where + ": the names 'time', 'time_ns', 'sample' and any ending in '_quality' are reserved");
+      throw Error(
+          where +
+          ": the names 'time', 'time_ns', 'sample' and any ending in '_quality' are reserved");
     if (!seen.insert(channel.name).second) throw Error(where + ": the name stands twice");
     if (channel.range && !(channel.range->low <= channel.range->high))
       throw Error(fmt::format("{}: range low {} is above high {}", where, channel.range->low,

@@ -140,8 +140,7 @@ void StreamWriter::push_lanes(std::span<const void* const> lanes, SampleCount co
   assert(quality.empty() || quality.size() == lanes_.size());
   assert(times.empty() || times.size() == count.value);
   for (std::uint64_t done = 0; done < count.value;) {
-    const Run run =
-        begin_run(times.empty() ? nullptr : times.data() + done, count.value - done);
+    const Run run = begin_run(times.empty() ? nullptr : times.data() + done, count.value - done);
     for (std::size_t c = 0; c < lanes_.size(); ++c) {
       visit_sample_type(lanes_[c].type, [&]<class T>(std::type_identity<T>) {
         lanes_[c].values.put(ring_.head(), static_cast<const T*>(lanes[c]) + done, run.count, 1);
@@ -155,15 +154,17 @@ void StreamWriter::push_lanes(std::span<const void* const> lanes, SampleCount co
 }
 
 template <Sample T>
-Writer<T>::Writer(Stream& stream) : StreamWriter((
-    [&] {
-      for (const ChannelInfo& channel : stream.info().channels)
-        if (channel.type != sample_type_of<T>())
-          throw Error(fmt::format("channel '{}' of stream '{}' holds {}, not {}", channel.name,
-                                  stream.info().name, sample_type_name(channel.type),
-                                  sample_type_name(sample_type_of<T>())));
-    }(),
-    stream)) {
+Writer<T>::Writer(Stream& stream)
+    : StreamWriter((
+          [&] {
+            for (const ChannelInfo& channel : stream.info().channels)
+              if (channel.type != sample_type_of<T>())
+                throw Error(fmt::format("channel '{}' of stream '{}' holds {}, not {}",
+                                        channel.name, stream.info().name,
+                                        sample_type_name(channel.type),
+                                        sample_type_name(sample_type_of<T>())));
+          }(),
+          stream)) {
   claimed_.resize(stream.info().largest_block.value * stream.channel_count());
 }
 

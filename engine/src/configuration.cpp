@@ -45,9 +45,11 @@ GeneratedChannel channel_from(const yaml::Value& value) {
   GeneratedChannel channel;
   channel.name = unnamed.require("name").text();
   const yaml::Map map(value.node(), unnamed.file(), fmt::format("channel '{}'", channel.name));
-  map.allow_only({"name", "unit", "shape", "frequency", "end_frequency", "sweep", "amplitude", "offset", "noise", "limit"});
+  map.allow_only({"name", "unit", "shape", "frequency", "end_frequency", "sweep", "amplitude",
+                  "offset", "noise", "limit"});
   if (const auto v = map.find("unit")) channel.unit = v->text();
-  if (const auto v = map.find("shape")) channel.shape = static_cast<Shape>(v->word({"sine", "square", "noise", "chirp"}));
+  if (const auto v = map.find("shape"))
+    channel.shape = static_cast<Shape>(v->word({"sine", "square", "noise", "chirp"}));
   if (const auto v = map.find("frequency")) channel.frequency = v->frequency();
   channel.end_frequency = channel.frequency;
   if (const auto v = map.find("end_frequency")) channel.end_frequency = v->frequency();
@@ -65,28 +67,34 @@ Fault fault_from(const yaml::Value& value, const SignalGenerator& generator) {
   const yaml::Map map = value.map();
   map.allow_only({"kind", "channel", "first", "count", "every"});
   Fault fault;
-  fault.kind = static_cast<Fault::Kind>(map.require("kind").word({"lost", "saturated", "nan", "stuck"}));
+  fault.kind =
+      static_cast<Fault::Kind>(map.require("kind").word({"lost", "saturated", "nan", "stuck"}));
   if (const auto v = map.find("channel")) {
     const std::string name = v->text();
     const auto found = std::ranges::find(generator.channels, name, &GeneratedChannel::name);
-    if (found == generator.channels.end()) v->fail(fmt::format("the generator has no channel '{}'", name));
+    if (found == generator.channels.end())
+      v->fail(fmt::format("the generator has no channel '{}'", name));
     fault.channel = static_cast<std::size_t>(found - generator.channels.begin());
   }
   fault.first = static_cast<std::uint64_t>(map.require("first").integer(0, most));
   fault.count = static_cast<std::uint64_t>(map.require("count").integer(1, most));
-  if (const auto v = map.find("every")) fault.every = static_cast<std::uint64_t>(v->integer(1, most));
+  if (const auto v = map.find("every"))
+    fault.every = static_cast<std::uint64_t>(v->integer(1, most));
   return fault;
 }
 
 SignalGenerator generator_from(const yaml::Map& map) {
-  map.allow_only({"type", "name", "rate", "channels", "faults", "seed", "duration", "speed", "capacity"});
+  map.allow_only(
+      {"type", "name", "rate", "channels", "faults", "seed", "duration", "speed", "capacity"});
   SignalGenerator generator;
   generator.name = map.require("name").text();
   generator.rate = map.require("rate").frequency();
-  for (const yaml::Value& v : map.require("channels").list()) generator.channels.push_back(channel_from(v));
+  for (const yaml::Value& v : map.require("channels").list())
+    generator.channels.push_back(channel_from(v));
   if (const auto v = map.find("faults"))
     for (const yaml::Value& f : v->list()) generator.faults.push_back(fault_from(f, generator));
-  if (const auto v = map.find("seed")) generator.seed = static_cast<std::uint64_t>(v->integer(0, most));
+  if (const auto v = map.find("seed"))
+    generator.seed = static_cast<std::uint64_t>(v->integer(0, most));
   if (const auto v = map.find("duration")) generator.duration = v->duration();
   if (const auto v = map.find("capacity")) generator.capacity = v->duration();
   generator.real_time = real_time(map, true);
@@ -99,7 +107,8 @@ RecordingSource recording_from(const yaml::Map& map) {
   const yaml::Value path = map.require("path");
   source.path = (fs::path(map.file()).parent_path() / expand(path)).string();
   struct stat info {};
-  if (::stat(source.path.c_str(), &info) != 0) path.fail(fmt::format("{}: {}", source.path, std::strerror(errno)));
+  if (::stat(source.path.c_str(), &info) != 0)
+    path.fail(fmt::format("{}: {}", source.path, std::strerror(errno)));
   if (const auto v = map.find("streams"))
     for (const yaml::Value& s : v->list()) source.streams.push_back(s.text());
   source.real_time = real_time(map, false);
@@ -145,7 +154,9 @@ RecordConfiguration record_from(const yaml::Value& value) {
 
 Configuration parse_configuration(const std::string& text, const std::string& file) {
   const YAML::Node document = yaml::parse(text, file);
-  if (!document.IsMap()) throw Error(fmt::format("{}: a configuration is a mapping of keys: title, sources, graph, record", file));
+  if (!document.IsMap())
+    throw Error(fmt::format(
+        "{}: a configuration is a mapping of keys: title, sources, graph, record", file));
   const yaml::Map map(document, file, "the configuration");
   map.allow_only({"title", "duration", "memory_budget", "sources", "graph", "record"});
   Configuration configuration;
@@ -161,17 +172,21 @@ Configuration parse_configuration(const std::string& text, const std::string& fi
     if (!(bytes >= 1.0 && bytes <= 0x1p50)) v->fail("must be from 1 KiB to 2^20 GiB");
     configuration.memory_budget = static_cast<std::uint64_t>(bytes);
   }
-  for (const yaml::Value& v : map.require("sources").list()) configuration.sources.push_back(source_from(v));
+  for (const yaml::Value& v : map.require("sources").list())
+    configuration.sources.push_back(source_from(v));
   if (configuration.sources.empty()) map.require("sources").fail("at least one source is needed");
   configuration.graph = graph_from_yaml(text, file);
-  for (const yaml::Value& v : map.require("record").list()) configuration.recordings.push_back(record_from(v));
-  if (configuration.recordings.empty()) map.require("record").fail("at least one recording is needed");
+  for (const yaml::Value& v : map.require("record").list())
+    configuration.recordings.push_back(record_from(v));
+  if (configuration.recordings.empty())
+    map.require("record").fail("at least one recording is needed");
   return configuration;
 }
 
 Configuration read_configuration(const std::string& path) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) throw Error(fmt::format("{}: is a directory, not a configuration file", path));
+  if (fs::is_directory(path, ignored))
+    throw Error(fmt::format("{}: is a directory, not a configuration file", path));
   std::ifstream in(path);
   if (!in) throw Error(fmt::format("{}: {}", path, std::strerror(errno)));
   std::ostringstream text;
@@ -208,23 +223,28 @@ std::vector<std::string> set_up(Engine& engine, const Configuration& configurati
   for (const RecordConfiguration& record : configuration.recordings) {
     for (const std::string& name : record.streams)
       if (std::ranges::find(known, name) == known.end())
-        throw Error(fmt::format("{}: no stream or node '{}'{}", record.where, name, yaml::suggestion(name, known)));
+        throw Error(fmt::format("{}: no stream or node '{}'{}", record.where, name,
+                                yaml::suggestion(name, known)));
     const std::vector<std::string>& streams = record.streams.empty() ? known : record.streams;
     const auto add = [&](std::string path, const std::vector<std::string>& names) {
       std::vector<Signal> signals;
       for (const std::string& name : names) signals.push_back({name});
-      engine.record({(fs::path(output_directory) / path).string(), record.flush, existing}, std::move(signals));
+      engine.record({(fs::path(output_directory) / path).string(), record.flush, existing},
+                    std::move(signals));
     };
     constexpr std::string_view placeholder = "{stream}";
     const std::size_t at = record.path.find(placeholder);
     try {
       if (at == std::string::npos) {
         if (record.path.ends_with(".csv") && streams.size() != 1)
-          throw Error(fmt::format("{}: wide CSV holds one stream, not {}; name one under 'streams', or put {{stream}} into the path for a file each",
-                                  record.path, streams.size()));
+          throw Error(
+              fmt::format("{}: wide CSV holds one stream, not {}; name one under 'streams', or put "
+                          "{{stream}} into the path for a file each",
+                          record.path, streams.size()));
         add(record.path, streams);
       } else {
-        for (const std::string& name : streams) add(std::string(record.path).replace(at, placeholder.size(), name), {name});
+        for (const std::string& name : streams)
+          add(std::string(record.path).replace(at, placeholder.size(), name), {name});
       }
     } catch (const Error& e) {
       throw Error(fmt::format("{}: {}", record.where, e.what()));

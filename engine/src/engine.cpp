@@ -40,16 +40,20 @@ std::unique_ptr<Sink> sink_for(const RecordOptions& options) {
   if (ends(".h5") || ends(".hdf5") || ends(".nxs"))
     return std::make_unique<Hdf5Sink>(options.path, options.existing);
   if (ends(".csv")) return std::make_unique<CsvSink>(options.path, options.existing);
-  throw Error(fmt::format("{}: unknown kind of recording; a path ends in .h5, .hdf5, .nxs or .csv", options.path));
+  throw Error(fmt::format("{}: unknown kind of recording; a path ends in .h5, .hdf5, .nxs or .csv",
+                          options.path));
 }
 
 }  // namespace
 
 Signal GraphBuilder::add(NodeKind kind, const Signal& input, std::string id) {
   if (id.empty()) {
-    const std::string base = fmt::format("{}_{}", input.name.substr(0, input.name.find('/')), kind_name(kind));
+    const std::string base =
+        fmt::format("{}_{}", input.name.substr(0, input.name.find('/')), kind_name(kind));
     id = base;
-    const auto taken = [&] { return std::ranges::any_of(spec_.nodes, [&](const NodeSpec& n) { return n.id == id; }); };
+    const auto taken = [&] {
+      return std::ranges::any_of(spec_.nodes, [&](const NodeSpec& n) { return n.id == id; });
+    };
     for (int n = 2; taken(); ++n) id = fmt::format("{}_{}", base, n);
   }
   spec_.nodes.push_back({id, input.name, std::move(kind), {}});
@@ -91,7 +95,7 @@ struct Engine::Impl {
   std::unique_ptr<GraphRunner> runner;
   std::thread graph_thread;
   std::vector<std::unique_ptr<Recorder>> recorders;
-  std::atomic<bool> running{false};        // sources
+  std::atomic<bool> running{false};  // sources
   std::atomic<bool> graph_running{false};
   std::atomic<std::size_t> sources_left{0};
   std::atomic<bool> source_failed{false};
@@ -113,7 +117,8 @@ struct Engine::Impl {
   [[nodiscard]] Owned& get(const std::string& name) const {
     if (Owned* found = find(name)) return *found;
     std::string known;
-    for (const auto& s : streams) known += fmt::format("{}{}", known.empty() ? "" : ", ", s->stream->info().name);
+    for (const auto& s : streams)
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", s->stream->info().name);
     throw Error(fmt::format("no stream or node '{}'; there are: {}", name, known));
   }
   Owned& add(StreamInfo info) {
@@ -121,9 +126,12 @@ struct Engine::Impl {
     if (find(info.name)) throw Error(fmt::format("stream '{}' exists already", info.name));
     const std::uint64_t bytes = Stream::memory_bytes(info);
     if (memory + bytes > options.memory_budget)
-      throw Error(fmt::format("stream '{}' needs {:.1f} MiB for its ring; {:.1f} MiB of the memory budget of {:.1f} MiB are taken",
-                              info.name, static_cast<double>(bytes) / 1048576.0, static_cast<double>(memory) / 1048576.0,
-                              static_cast<double>(options.memory_budget) / 1048576.0));
+      throw Error(
+          fmt::format("stream '{}' needs {:.1f} MiB for its ring; {:.1f} MiB of the memory budget "
+                      "of {:.1f} MiB are taken",
+                      info.name, static_cast<double>(bytes) / 1048576.0,
+                      static_cast<double>(memory) / 1048576.0,
+                      static_cast<double>(options.memory_budget) / 1048576.0));
     memory += bytes;
     auto owned = std::make_unique<Owned>();
     owned->stream = std::make_unique<Stream>(std::move(info));
@@ -240,8 +248,8 @@ Stream& Engine::add_single(ChannelOptions options, SampleType type) {
   if (options.rate) info.rate = Rate(*options.rate);
   info.origin = std::move(options.origin);
   info.capacity = options.capacity;
-  info.channels = {{std::move(options.name), std::move(options.description), std::move(options.unit), type,
-                    options.range, std::move(options.calibration)}};
+  info.channels = {{std::move(options.name), std::move(options.description),
+                    std::move(options.unit), type, options.range, std::move(options.calibration)}};
   return add_stream(std::move(info));
 }
 
@@ -266,7 +274,8 @@ void Engine::record(RecordOptions options, std::vector<Signal> signals) {
   record(sink_for(options), options.flush, std::move(signals));
 }
 
-void Engine::record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush, std::vector<Signal> signals) {
+void Engine::record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
+                    std::vector<Signal> signals) {
   impl_->must_be_building("record");
   if (flush <= std::chrono::nanoseconds(0))
     throw Error(fmt::format("{}: the flush interval must be positive", sink->name()));
@@ -301,15 +310,18 @@ void Engine::start() {
     }
     if (wanted.signals.empty())
       for (const auto& s : self.streams) chosen.push_back(s.get());
-    if (chosen.empty()) throw Error(fmt::format("{}: there is no stream to record", wanted.sink->name()));
+    if (chosen.empty())
+      throw Error(fmt::format("{}: there is no stream to record", wanted.sink->name()));
     auto& streams = inputs.emplace_back();
-    for (Impl::Owned* owned : chosen) streams.push_back({owned->stream.get(), &owned->readers.add(), owned->waits});
+    for (Impl::Owned* owned : chosen)
+      streams.push_back({owned->stream.get(), &owned->readers.add(), owned->waits});
   }
   for (std::size_t i = 0; i < self.wanted.size(); ++i) {
     info.streams.clear();
     for (const Recorder::Input& input : inputs[i]) info.streams.push_back(input.stream->info());
-    self.recorders.push_back(std::make_unique<Recorder>(std::move(self.wanted[i].sink), self.wanted[i].flush, info,
-                                                        inputs[i], [&self](const Event& e) { self.publish(e); }));
+    self.recorders.push_back(
+        std::make_unique<Recorder>(std::move(self.wanted[i].sink), self.wanted[i].flush, info,
+                                   inputs[i], [&self](const Event& e) { self.publish(e); }));
   }
   self.started = true;
   self.running = true;
@@ -330,7 +342,8 @@ bool Engine::step() noexcept {
 }
 
 bool Engine::finished() const noexcept {
-  return failed() || (!impl_->sources.empty() && impl_->sources_left.load(std::memory_order_acquire) == 0);
+  return failed() ||
+         (!impl_->sources.empty() && impl_->sources_left.load(std::memory_order_acquire) == 0);
 }
 
 bool Engine::failed() const noexcept {
@@ -357,8 +370,9 @@ Report Engine::stop() noexcept {
     const RecordingReport& r = report.recordings.back();
     if (!r.ending.complete) {
       // The path is often part of the reason already.
-      report.errors.push_back(r.ending.reason.starts_with(r.path) ? r.ending.reason
-                                                                  : fmt::format("{}: {}", r.path, r.ending.reason));
+      report.errors.push_back(r.ending.reason.starts_with(r.path)
+                                  ? r.ending.reason
+                                  : fmt::format("{}: {}", r.path, r.ending.reason));
     }
   }
   for (std::string& e : self.errors) report.errors.push_back(std::move(e));

@@ -9,8 +9,11 @@ GraphRunner::GraphRunner(Graph graph, const std::vector<Input>& inputs,
                          const std::vector<Output>& outputs)
     : graph_(std::move(graph)) {
   for (const Input& in : inputs)
-    inputs_.push_back({StreamReader(*in.stream), Block(in.stream->info(), graph_.block_frames()),
-                       in.progress, in.waits, {}});
+    inputs_.push_back({StreamReader(*in.stream),
+                       Block(in.stream->info(), graph_.block_frames()),
+                       in.progress,
+                       in.waits,
+                       {}});
   for (std::size_t node = 0; node < outputs.size(); ++node) {
     Out out;
     if (outputs[node].stream) {
@@ -26,7 +29,8 @@ GraphRunner::GraphRunner(Graph graph, const std::vector<Input>& inputs,
 bool GraphRunner::has_room(const In& in) const noexcept {
   for (const std::size_t node : in.nodes) {
     const Out& out = outputs_[node];
-    if (!out.readers->has_room(out.writer->pushed(), graph_.block_frames(), out.capacity)) return false;
+    if (!out.readers->has_room(out.writer->pushed(), graph_.block_frames(), out.capacity))
+      return false;
   }
   return true;
 }

@@ -21,7 +21,8 @@ using Clock = std::chrono::steady_clock;
 
 Rate rate_of(std::chrono::nanoseconds period, const std::string& name) {
   if (period < std::chrono::microseconds(10) || period > std::chrono::hours(1))
-    throw Error(fmt::format("source '{}': a period of {} ns; allowed are 10 us to 1 h", name, period.count()));
+    throw Error(fmt::format("source '{}': a period of {} ns; allowed are 10 us to 1 h", name,
+                            period.count()));
   const std::int64_t divisor = std::gcd(period.count(), std::int64_t{1'000'000'000});
   return {1'000'000'000 / divisor, period.count() / divisor};
 }
@@ -32,7 +33,8 @@ template <class T, class Take>
 void run_periodically(SourceContext& context, Writer<T>& writer, std::chrono::nanoseconds period,
                       const std::optional<Time>& duration, Take take) {
   const auto start = Clock::now() + period;
-  const std::uint64_t end = duration ? static_cast<std::uint64_t>(*duration / period) : std::numeric_limits<std::uint64_t>::max();
+  const std::uint64_t end = duration ? static_cast<std::uint64_t>(*duration / period)
+                                     : std::numeric_limits<std::uint64_t>::max();
   writer.stamp({Time(0), 0});
   for (std::uint64_t n = 0; n < end;) {
     const auto due = start + static_cast<std::int64_t>(n) * period;
@@ -40,7 +42,8 @@ void run_periodically(SourceContext& context, Writer<T>& writer, std::chrono::na
     take(due);
     ++n;
     const auto late = Clock::now() - due;
-    const std::uint64_t passed = std::min<std::uint64_t>(static_cast<std::uint64_t>(late / period), end - n);
+    const std::uint64_t passed =
+        std::min<std::uint64_t>(static_cast<std::uint64_t>(late / period), end - n);
     writer.gap({passed});
     n += passed;
   }
@@ -74,8 +77,10 @@ ProcReading read_proc() {
   }
   std::ifstream memory("/proc/meminfo");
   while (std::getline(memory, line))
-    if (line.starts_with("MemAvailable:")) reading.available_mib = std::stod(line.substr(13)) / 1024.0;
-  if (reading.total == 0.0) throw Error("/proc/stat can't be read: the load of this machine is not to be had");
+    if (line.starts_with("MemAvailable:"))
+      reading.available_mib = std::stod(line.substr(13)) / 1024.0;
+  if (reading.total == 0.0)
+    throw Error("/proc/stat can't be read: the load of this machine is not to be had");
   return reading;
 }
 
@@ -91,8 +96,8 @@ std::string utc_text() {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   std::tm utc{};
   gmtime_r(&now, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                     utc.tm_hour, utc.tm_min, utc.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
 StreamInfo stream_info(const std::string& name, std::chrono::nanoseconds period) {
@@ -120,8 +125,9 @@ void add_source(Engine& engine, TimingJitter jitter) {
     run_periodically(context, *writer, jitter.period, jitter.duration, [&](Clock::time_point due) {
       const std::int64_t late = std::chrono::nanoseconds(Clock::now() - due).count();
       constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-      writer->push(static_cast<std::int32_t>(std::min(late, most)),
-                   late > most ? Quality(Verdict::suspect, Quality::out_of_range) : Quality::good());
+      writer->push(
+          static_cast<std::int32_t>(std::min(late, most)),
+          late > most ? Quality(Verdict::suspect, Quality::out_of_range) : Quality::good());
     });
   });
 }
@@ -141,8 +147,9 @@ void add_source(Engine& engine, MachineLoad load) {
       const auto time = Clock::now();
       const double seconds = std::chrono::duration<double>(time - last_time).count();
       const double jiffies = now.total - last.total;
-      const std::array<double, 3> frame{jiffies > 0.0 ? 100.0 * (now.busy - last.busy) / jiffies : 0.0,
-                                        now.available_mib, (now.switches - last.switches) / seconds};
+      const std::array<double, 3> frame{
+          jiffies > 0.0 ? 100.0 * (now.busy - last.busy) / jiffies : 0.0, now.available_mib,
+          (now.switches - last.switches) / seconds};
       writer->push(std::span<const double>(frame));
       last = now;
       last_time = time;

@@ -32,7 +32,8 @@ class Readers {
     return least;
   }
   // Whether `count` more samples after `pushed` leave everything needed in a ring of `capacity`.
-  [[nodiscard]] bool has_room(std::uint64_t pushed, std::uint64_t count, std::uint64_t capacity) const noexcept {
+  [[nodiscard]] bool has_room(std::uint64_t pushed, std::uint64_t count,
+                              std::uint64_t capacity) const noexcept {
     const std::uint64_t needed = slowest();
     return needed >= pushed || pushed + count - needed <= capacity;
   }

@@ -26,7 +26,8 @@ std::string describe_gap(const Gap& gap) {
 
 Recorder::PerStream::PerStream(const Input& input)
     : reader(*input.stream),
-      block(input.stream->info(), std::min<std::size_t>(block_frames, input.stream->capacity().value)),
+      block(input.stream->info(),
+            std::min<std::size_t>(block_frames, input.stream->capacity().value)),
       progress(input.progress),
       waits(input.waits) {}
 
@@ -37,8 +38,7 @@ Recorder::Recorder(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
       publish_(std::move(publish)),
       anchors_(1024),
       last_flush_(std::chrono::steady_clock::now()) {
-  for (const Input& input : inputs)
-    streams_.push_back(std::make_unique<PerStream>(input));
+  for (const Input& input : inputs) streams_.push_back(std::make_unique<PerStream>(input));
   sink_->begin(info);
   publish_({EventKind::recording_created, sink_->name(), 0, 0, ""});
 }
@@ -77,8 +77,9 @@ bool Recorder::read_stream(std::size_t index) {
   // Once a crossing, while there is still time to do something about it.
   const bool behind = !s.waits && lag * 2 > s.reader.capacity().value;
   if (behind && !s.behind)
-    publish_({EventKind::falling_behind, s.reader.info().name, s.reader.next().value, lag,
-              fmt::format("{} samples behind, of {} the ring holds", lag, s.reader.capacity().value)});
+    publish_(
+        {EventKind::falling_behind, s.reader.info().name, s.reader.next().value, lag,
+         fmt::format("{} samples behind, of {} the ring holds", lag, s.reader.capacity().value)});
   s.behind = behind;
 
   const Chunk chunk = s.reader.read(s.block);
@@ -151,8 +152,8 @@ RecordingReport Recorder::finish() noexcept {
 RecordingStatus Recorder::status() const {
   RecordingStatus status{sink_->name(), sink_->bytes_written(), {}};
   for (const auto& s : streams_)
-    status.streams.push_back({s->reader.info().name, s->recorded.load(), s->lost.load(), s->missing.load(),
-                              s->lag.load()});
+    status.streams.push_back({s->reader.info().name, s->recorded.load(), s->lost.load(),
+                              s->missing.load(), s->lag.load()});
   return status;
 }
 

@@ -31,7 +31,8 @@ constexpr std::uint64_t block_frames = 1024;
 
 class File {
  public:
-  explicit File(std::string path) : path_(std::move(path)), fd_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit File(std::string path)
+      : path_(std::move(path)), fd_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
     if (fd_ < 0) throw Error(fmt::format("{}: {}", path_, std::strerror(errno)));
   }
   File(const File&) = delete;
@@ -49,7 +50,8 @@ class File {
       const ssize_t n = ::pread(fd_, at, bytes, static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0)
-        throw Error(fmt::format("{}: {} at byte {}", path_, n < 0 ? std::strerror(errno) : "ends early", offset));
+        throw Error(fmt::format("{}: {} at byte {}", path_,
+                                n < 0 ? std::strerror(errno) : "ends early", offset));
       at += n;
       offset += static_cast<std::uint64_t>(n);
       bytes -= static_cast<std::size_t>(n);
@@ -75,7 +77,9 @@ struct TickScale {
     numerator = f.numerator * factor;
     denominator = f.denominator / divisor;
   }
-  [[nodiscard]] Time time(std::int64_t ticks) const { return Time(scaled(ticks, numerator, denominator)); }
+  [[nodiscard]] Time time(std::int64_t ticks) const {
+    return Time(scaled(ticks, numerator, denominator));
+  }
 };
 
 struct BlockRow {
@@ -97,10 +101,10 @@ struct Plan {
   std::uint64_t offset = 0;
   std::uint64_t frames = 0;
   std::vector<FlagRule> rules;
-  std::shared_ptr<File> times;        // timestamps
+  std::shared_ptr<File> times;  // timestamps
   std::optional<TickScale> ticks;
   std::vector<BlockRow> blocks;
-  Time start{};                       // uniform
+  Time start{};                                                   // uniform
   std::vector<std::pair<std::uint64_t, CalibrationSet>> changes;  // by first frame
 };
 
@@ -114,7 +118,8 @@ struct Sidecar {
   }
 
   const Json& key(const Json& in, const char* name, const std::string& where) const {
-    if (!in.is_object() || !in.contains(name)) fail(where, fmt::format("the key '{}' is missing", name));
+    if (!in.is_object() || !in.contains(name))
+      fail(where, fmt::format("the key '{}' is missing", name));
     return in[name];
   }
   template <class T>
@@ -128,7 +133,9 @@ struct Sidecar {
   }
   std::uint64_t count(const Json& in, const char* name, const std::string& where) const {
     const Json& value = key(in, name, where);
-    if (!value.is_number_unsigned()) fail(where, fmt::format("'{}' is {}; a whole number from 0 on is needed", name, value.dump()));
+    if (!value.is_number_unsigned())
+      fail(where,
+           fmt::format("'{}' is {}; a whole number from 0 on is needed", name, value.dump()));
     return value.get<std::uint64_t>();
   }
 
@@ -153,8 +160,9 @@ struct Sidecar {
     try {
       steps(channel["calibration"], where, result, keep_unity);
     } catch (const std::pair<std::string, int>& unknown) {
-      remarks.push_back(fmt::format("{}: {}: a calibration of kind '{}' can't be applied; the channel is recorded raw",
-                                    path, where, unknown.first));
+      remarks.push_back(fmt::format(
+          "{}: {}: a calibration of kind '{}' can't be applied; the channel is recorded raw", path,
+          where, unknown.first));
       // A step of its own that changes nothing: the values stay counts, and say so.
       result.steps = {Linear{}};
       result.unit_out = "count";
@@ -184,9 +192,11 @@ struct Sidecar {
     }
     info.range = rule.limits;
     const std::uint64_t repeat = json.contains("repeat") ? count(json, "repeat", at) : 0;
-    const auto first = json.contains("first_index") ? get<std::int64_t>(json, "first_index", at) : 0;
+    const auto first =
+        json.contains("first_index") ? get<std::int64_t>(json, "first_index", at) : 0;
     for (std::uint64_t i = 0; i < std::max<std::uint64_t>(repeat, 1); ++i) {
-      info.name = repeat > 0 ? fmt::format("{}[{}]", name, first + static_cast<std::int64_t>(i)) : name;
+      info.name =
+          repeat > 0 ? fmt::format("{}[{}]", name, first + static_cast<std::int64_t>(i)) : name;
       plan.info.channels.push_back(info);
       plan.rules.push_back(rule);
       if (plan.info.channels.size() > 1'000'000) fail(at, "more than a million channels");
@@ -194,17 +204,21 @@ struct Sidecar {
   }
 
   std::shared_ptr<File> data_file(const Json& json, const std::string& where) const {
-    return std::make_shared<File>((std::filesystem::path(directory) / get<std::string>(json, "file", where)).string());
+    return std::make_shared<File>(
+        (std::filesystem::path(directory) / get<std::string>(json, "file", where)).string());
   }
-  void check_size(const File& file, std::uint64_t offset, std::uint64_t rows, std::uint64_t row_bytes) const {
+  void check_size(const File& file, std::uint64_t offset, std::uint64_t rows,
+                  std::uint64_t row_bytes) const {
     const std::uint64_t size = file.size();
     if (offset > size || rows > (size - offset) / row_bytes)
-      throw Error(fmt::format("{}: promises {} rows of {} bytes from byte {} of {}, which has {} bytes", path, rows,
-                              row_bytes, offset, file.path(), size));
+      throw Error(
+          fmt::format("{}: promises {} rows of {} bytes from byte {} of {}, which has {} bytes",
+                      path, rows, row_bytes, offset, file.path(), size));
   }
 
   static bool is_date(const std::string& text) {
-    return text.size() >= 19 && text[4] == '-' && text[7] == '-' && text[10] == 'T' && text[13] == ':';
+    return text.size() >= 19 && text[4] == '-' && text[7] == '-' && text[10] == 'T' &&
+           text[13] == ':';
   }
 
   void times(const Json& json, const std::string& where, Plan& plan) {
@@ -222,8 +236,10 @@ struct Sidecar {
     plan.ticks.emplace(get<double>(json, "tick_s", where));
     const std::string epoch = json.value("epoch", "");
     // Times counted from a date of their own do not start where the recording does.
-    if (is_date(epoch)) plan.info.origin = {Origin::Kind::local, epoch.substr(0, 19)};
-    else if (plan.info.origin.kind != Origin::Kind::utc) plan.info.origin = {Origin::Kind::unknown, epoch};
+    if (is_date(epoch))
+      plan.info.origin = {Origin::Kind::local, epoch.substr(0, 19)};
+    else if (plan.info.origin.kind != Origin::Kind::utc)
+      plan.info.origin = {Origin::Kind::unknown, epoch};
     if (kind == "timestamps") {
       check_size(*plan.times, 0, plan.frames, sizeof(std::int64_t));
       return;
@@ -239,7 +255,8 @@ struct Sidecar {
       next += b.frames;
     }
     if (static_cast<std::uint64_t>(next) != plan.frames)
-      fail(where, fmt::format("the block table covers {} frames, the stream has {}", next, plan.frames));
+      fail(where,
+           fmt::format("the block table covers {} frames, the stream has {}", next, plan.frames));
     const char* rate = json.contains("measured_rate_hz") ? "measured_rate_hz" : "nominal_rate_hz";
     plan.info.rate = Rate(Hertz{get<double>(json, rate, where)});
   }
@@ -258,8 +275,10 @@ struct Sidecar {
     plan.frames = count(json, "frames", where);
     plan.offset = count(json, "offset_bytes", where);
     for (const Json& c : key(json, "channels", where)) channel(c, where, type, plan);
-    if (const std::uint64_t columns = count(json, "channel_count", where); columns != plan.info.channels.size())
-      fail(where, fmt::format("channel_count is {}, but {} channels are described", columns, plan.info.channels.size()));
+    if (const std::uint64_t columns = count(json, "channel_count", where);
+        columns != plan.info.channels.size())
+      fail(where, fmt::format("channel_count is {}, but {} channels are described", columns,
+                              plan.info.channels.size()));
     plan.file = data_file(json, where);
     check_size(*plan.file, plan.offset, plan.frames, plan.info.channels.size() * sample_size(type));
     times(key(json, "time", where), where, plan);
@@ -276,10 +295,12 @@ struct Sidecar {
         const ChannelInfo& info = plan.info.channels[c];
         const Json& channels = key(segment, "channels", "segments");
         if (!channels.contains(info.name)) continue;
-        set[c] = calibration(channels[info.name], fmt::format("segments, channel '{}'", info.name), true);
+        set[c] = calibration(channels[info.name], fmt::format("segments, channel '{}'", info.name),
+                             true);
         set[c].unit_in = "count";
       }
-      if (plan.changes.empty() || plan.changes.back().second != set) plan.changes.emplace_back(first, set);
+      if (plan.changes.empty() || plan.changes.back().second != set)
+        plan.changes.emplace_back(first, set);
     }
     if (plan.changes.empty()) return;
     // The first one in force is the channel's own.
@@ -303,7 +324,8 @@ void flag(const Plan& plan, std::span<const T> values, std::vector<Quality>& qua
     const FlagRule& rule = plan.rules[c];
     for (std::size_t i = c; i < values.size(); i += channels) {
       const auto v = static_cast<double>(values[i]);
-      if (std::isnan(v) || (rule.missing && v == *rule.missing)) quality[i] = Quality(Verdict::bad, Quality::missing);
+      if (std::isnan(v) || (rule.missing && v == *rule.missing))
+        quality[i] = Quality(Verdict::bad, Quality::missing);
       else if (rule.limits && (v <= rule.limits->low || v >= rule.limits->high))
         quality[i] = Quality(Verdict::suspect, Quality::out_of_range);
     }
@@ -311,10 +333,12 @@ void flag(const Plan& plan, std::span<const T> values, std::vector<Quality>& qua
 }
 
 template <Sample T>
-void play(const Plan& plan, bool real_time, Stream& stream, Writer<T>& writer, SourceContext& context) {
+void play(const Plan& plan, bool real_time, Stream& stream, Writer<T>& writer,
+          SourceContext& context) {
   const std::size_t channels = plan.info.channels.size();
   const std::size_t frame_bytes = channels * sizeof(T);
-  const std::uint64_t block = std::min({block_frames, writer.info().largest_block.value, stream.capacity().value});
+  const std::uint64_t block =
+      std::min({block_frames, writer.info().largest_block.value, stream.capacity().value});
   std::vector<T> values(block * channels);
   std::vector<Quality> quality;
   std::vector<std::int64_t> ticks(block);
@@ -333,11 +357,13 @@ void play(const Plan& plan, bool real_time, Stream& stream, Writer<T>& writer, S
     if (next_block < plan.blocks.size()) {
       const BlockRow& row = plan.blocks[next_block];
       if (static_cast<std::uint64_t>(row.first_frame) == frame) {
-        writer.stamp({plan.ticks->time(row.start_tick), static_cast<std::uint64_t>(row.start_tick)});
+        writer.stamp(
+            {plan.ticks->time(row.start_tick), static_cast<std::uint64_t>(row.start_tick)});
         ++next_block;
       }
       if (next_block < plan.blocks.size())
-        count = std::min(count, static_cast<std::uint64_t>(plan.blocks[next_block].first_frame) - frame);
+        count = std::min(count,
+                         static_cast<std::uint64_t>(plan.blocks[next_block].first_frame) - frame);
     }
     for (; next_change < sets.size() && plan.changes[next_change].first <= frame; ++next_change)
       writer.calibrate(sets[next_change]);
@@ -356,9 +382,13 @@ void play(const Plan& plan, bool real_time, Stream& stream, Writer<T>& writer, S
       last = plan.info.rate->duration(frame + count);
       if (!first_time) first_time = Time(0);
     }
-    if (real_time ? !context.sleep_until(begin + (last - *first_time)) : !context.wait_for_room(writer, {count})) return;
-    if (plan.info.rate) writer.push(now, quality);
-    else writer.push(now, std::span<const Time>(times).first(count), quality);
+    if (real_time ? !context.sleep_until(begin + (last - *first_time))
+                  : !context.wait_for_room(writer, {count}))
+      return;
+    if (plan.info.rate)
+      writer.push(now, quality);
+    else
+      writer.push(now, std::span<const Time>(times).first(count), quality);
     frame += count;
   }
 }
@@ -380,34 +410,42 @@ std::vector<std::string> add_source(Engine& engine, const RecordingSource& sourc
   Origin origin;
   if (json.contains("start") && json["start"].is_object()) {
     const Json& start = json["start"];
-    if (start.contains("utc") && start["utc"].is_string()) origin = {Origin::Kind::utc, start["utc"]};
-    else if (start.contains("local") && start["local"].is_string()) origin = {Origin::Kind::local, start["local"]};
+    if (start.contains("utc") && start["utc"].is_string())
+      origin = {Origin::Kind::utc, start["utc"]};
+    else if (start.contains("local") && start["local"].is_string())
+      origin = {Origin::Kind::local, start["local"]};
   }
   const Json& streams = sidecar.key(json, "streams", "the file");
   std::vector<std::string> names;
   for (const Json& s : streams) names.push_back(sidecar.get<std::string>(s, "name", "streams"));
   for (const std::string& wanted : source.streams)
     if (std::ranges::find(names, wanted) == names.end())
-      throw Error(fmt::format("{}: no stream '{}'; it has {}", source.path, wanted, fmt::join(names, ", ")));
+      throw Error(fmt::format("{}: no stream '{}'; it has {}", source.path, wanted,
+                              fmt::join(names, ", ")));
 
   for (const Json& s : streams) {
-    if (!source.streams.empty() && std::ranges::find(source.streams, s["name"].get<std::string>()) == source.streams.end())
+    if (!source.streams.empty() &&
+        std::ranges::find(source.streams, s["name"].get<std::string>()) == source.streams.end())
       continue;
     auto plan = std::make_shared<Plan>(sidecar.stream(s, origin));
     if (json.contains("segments")) sidecar.segments(json["segments"], *plan);
     // Room for two seconds in real time, and for whole blocks at full speed.
     std::uint64_t capacity = 16384;
-    if (plan->info.rate) capacity = std::max<std::uint64_t>(capacity, plan->info.rate->samples_within(std::chrono::seconds(2)));
+    if (plan->info.rate)
+      capacity = std::max<std::uint64_t>(capacity,
+                                         plan->info.rate->samples_within(std::chrono::seconds(2)));
     // Many channels: no more than is useful, and no more than there is.
     const std::uint64_t few = (std::uint64_t{64} << 20) / (plan->info.channels.size() * 9);
-    plan->info.capacity = SampleCount{std::max<std::uint64_t>(std::min(capacity, few), 4 * block_frames)};
+    plan->info.capacity =
+        SampleCount{std::max<std::uint64_t>(std::min(capacity, few), 4 * block_frames)};
     Stream& stream = engine.add_stream(plan->info);
     const SourceOptions options{plan->info.name, {plan->info.name}, !source.real_time};
     visit_sample_type(plan->info.channels.at(0).type, [&]<class T>(std::type_identity<T>) {
       auto writer = std::make_shared<Writer<T>>(stream);
-      engine.add_source(options, [plan, writer, &stream, real_time = source.real_time](SourceContext& context) {
-        play<T>(*plan, real_time, stream, *writer, context);
-      });
+      engine.add_source(
+          options, [plan, writer, &stream, real_time = source.real_time](SourceContext& context) {
+            play<T>(*plan, real_time, stream, *writer, context);
+          });
     });
   }
   return sidecar.remarks;

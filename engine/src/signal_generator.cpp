@@ -27,7 +27,9 @@ std::uint64_t mix(std::uint64_t x) {
 
 // Box and Muller's transform of two uniform numbers.
 double normal(std::uint64_t key) {
-  const auto uniform = [](std::uint64_t bits) { return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53; };
+  const auto uniform = [](std::uint64_t bits) {
+    return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
+  };
   const double a = uniform(mix(2 * key));
   const double b = uniform(mix(2 * key + 1));
   return std::sqrt(-2.0 * std::log(a)) * std::cos(2.0 * std::numbers::pi * b);
@@ -44,18 +46,21 @@ class Generator {
   explicit Generator(SignalGenerator spec) : spec_(std::move(spec)), rate_(spec_.rate) {}
 
   void run(SourceContext& context, Writer<double>& writer) {
-    const std::uint64_t end = spec_.duration ? rate_.samples_within(*spec_.duration) : std::numeric_limits<std::uint64_t>::max();
+    const std::uint64_t end = spec_.duration ? rate_.samples_within(*spec_.duration)
+                                             : std::numeric_limits<std::uint64_t>::max();
     // In real time small blocks, so that samples are not held back; else large ones.
     const auto per_5ms = static_cast<std::uint64_t>(rate_.hertz().value / 200.0);
     const std::uint64_t room = std::min(block_frames, writer.info().largest_block.value);
-    const std::uint64_t block = spec_.real_time ? std::clamp<std::uint64_t>(per_5ms, 1, room) : room;
+    const std::uint64_t block =
+        spec_.real_time ? std::clamp<std::uint64_t>(per_5ms, 1, room) : room;
     const auto start = std::chrono::steady_clock::now();
     writer.stamp({Time(0), 0});
     std::vector<double> values;
     std::vector<Quality> quality;
     for (std::uint64_t n = 0; n < end;) {
       const std::uint64_t stop = n + std::min(block, end - n);
-      if (spec_.real_time ? !context.sleep_until(start + rate_.duration(stop)) : !context.wait_for_room(writer, {block}))
+      if (spec_.real_time ? !context.sleep_until(start + rate_.duration(stop))
+                          : !context.wait_for_room(writer, {block}))
         return;
       while (n < stop) {
         if (lost(n)) {
@@ -74,15 +79,19 @@ class Generator {
 
  private:
   [[nodiscard]] bool lost(std::uint64_t n) const {
-    return std::ranges::any_of(spec_.faults, [&](const Fault& f) { return f.kind == Fault::Kind::lost && hits(f, n); });
+    return std::ranges::any_of(
+        spec_.faults, [&](const Fault& f) { return f.kind == Fault::Kind::lost && hits(f, n); });
   }
 
-  [[nodiscard]] double clean(const GeneratedChannel& channel, std::size_t index, std::uint64_t n) const {
+  [[nodiscard]] double clean(const GeneratedChannel& channel, std::size_t index,
+                             std::uint64_t n) const {
     const double t = static_cast<double>(rate_.duration(n).count()) / 1e9;
     const double turns = t * channel.frequency.value;
     double shape = 0.0;
     switch (channel.shape) {
-      case Shape::sine: shape = std::sin(2.0 * std::numbers::pi * (turns - std::floor(turns))); break;
+      case Shape::sine:
+        shape = std::sin(2.0 * std::numbers::pi * (turns - std::floor(turns)));
+        break;
       case Shape::square: shape = turns - std::floor(turns) < 0.5 ? 1.0 : -1.0; break;
       case Shape::noise: shape = normal(mix(spec_.seed + 2 * index) + n); break;
       case Shape::chirp: {
@@ -99,7 +108,8 @@ class Generator {
     return value;
   }
 
-  void add_frame(std::uint64_t n, std::vector<double>& values, std::vector<Quality>& quality) const {
+  void add_frame(std::uint64_t n, std::vector<double>& values,
+                 std::vector<Quality>& quality) const {
     for (std::size_t c = 0; c < spec_.channels.size(); ++c) {
       const GeneratedChannel& channel = spec_.channels[c];
       const double limit = channel.limit.value_or(std::numeric_limits<double>::infinity());
@@ -132,21 +142,29 @@ class Generator {
 };
 
 void check(const SignalGenerator& g) {
-  const auto fail = [&](const std::string& message) { throw Error(fmt::format("generator '{}': {}", g.name, message)); };
+  const auto fail = [&](const std::string& message) {
+    throw Error(fmt::format("generator '{}': {}", g.name, message));
+  };
   if (g.duration && g.duration->count() <= 0) fail("the duration must be positive");
   for (const GeneratedChannel& c : g.channels) {
-    for (const double v : {c.amplitude, c.offset, c.noise, c.frequency.value, c.end_frequency.value})
+    for (const double v :
+         {c.amplitude, c.offset, c.noise, c.frequency.value, c.end_frequency.value})
       if (!std::isfinite(v)) fail(fmt::format("channel '{}': numbers must be finite", c.name));
     if (c.shape != Shape::noise && c.frequency.value >= g.rate.value / 2.0)
-      fail(fmt::format("channel '{}': {} Hz is not below half the rate, {} Hz", c.name, c.frequency.value, g.rate.value / 2.0));
+      fail(fmt::format("channel '{}': {} Hz is not below half the rate, {} Hz", c.name,
+                       c.frequency.value, g.rate.value / 2.0));
     if (c.frequency.value < 0.0 || c.noise < 0.0 || c.sweep.count() <= 0)
-      fail(fmt::format("channel '{}': frequency and noise must not be negative, the sweep must be positive", c.name));
-    if (c.limit && !(*c.limit > 0.0)) fail(fmt::format("channel '{}': the limit must be positive", c.name));
+      fail(fmt::format(
+          "channel '{}': frequency and noise must not be negative, the sweep must be positive",
+          c.name));
+    if (c.limit && !(*c.limit > 0.0))
+      fail(fmt::format("channel '{}': the limit must be positive", c.name));
   }
   for (const Fault& f : g.faults) {
     if (f.kind != Fault::Kind::lost && f.channel >= g.channels.size())
       fail(fmt::format("a fault is for channel {}, there are {}", f.channel, g.channels.size()));
-    if (f.count == 0 || (f.every > 0 && f.every <= f.count)) fail("a fault needs a length, and to come again only after it");
+    if (f.count == 0 || (f.every > 0 && f.every <= f.count))
+      fail("a fault needs a length, and to come again only after it");
   }
 }
 

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "strict_yaml.hpp"
 #include "spillway/channels/error.hpp"
+#include "strict_yaml.hpp"
 
 namespace spillway {
 
@@ -71,10 +71,10 @@ struct Graph::Impl {
     std::span<const Time> times;
   };
   struct Node {
-    std::size_t source = 0;            // the input stream in the end
-    std::optional<std::size_t> node;   // fed by a node, else by the source itself
+    std::size_t source = 0;           // the input stream in the end
+    std::optional<std::size_t> node;  // fed by a node, else by the source itself
     bool raw = false;
-    std::vector<std::size_t> lanes;    // picked from what feeds it; empty: all
+    std::vector<std::size_t> lanes;  // picked from what feeds it; empty: all
     std::vector<double> picked;
     std::vector<Quality> picked_quality;
     std::optional<Filter> filter;
@@ -95,8 +95,8 @@ struct Graph::Impl {
   std::vector<double> lane;           // scratch: one lane, contiguous
 
   [[noreturn]] void fail(const NodeSpec& node, const std::string& message) const {
-    throw Error(fmt::format("{}{}node '{}': {}", node.where, node.where.empty() ? "" : ": ", node.id,
-                            message));
+    throw Error(fmt::format("{}{}node '{}': {}", node.where, node.where.empty() ? "" : ": ",
+                            node.id, message));
   }
 
   std::optional<std::size_t> find_input(const std::string& name) const {
@@ -145,7 +145,8 @@ struct Graph::Impl {
       feed = &inputs[*input].info;
     } else if (const auto other = find_node(reference.base)) {
       if (reference.raw)
-        fail(node, fmt::format("raw({}): only a stream has raw values, a node has none", reference.base));
+        fail(node,
+             fmt::format("raw({}): only a stream has raw values, a node has none", reference.base));
       visit(*other, state, path);
       made.node = other;
       made.source = nodes[*other].source;
@@ -155,7 +156,8 @@ struct Graph::Impl {
       for (const Input& i : inputs) known.push_back(i.info.name);
       for (const NodeSpec& n : spec.nodes)
         if (n.id != node.id) known.push_back(n.id);
-      fail(node, fmt::format("unknown input '{}'{}", node.input, yaml::suggestion(reference.base, known)));
+      fail(node, fmt::format("unknown input '{}'{}", node.input,
+                             yaml::suggestion(reference.base, known)));
     }
     made.info = *feed;
     if (!reference.channel.empty()) pick(node, made, *feed, reference.channel);
@@ -172,7 +174,8 @@ struct Graph::Impl {
       if (feed.channels[c].name == channel) made.lanes = {c};
     }
     if (made.lanes.empty())
-      fail(node, fmt::format("'{}' has no channel '{}'{}", feed.name, channel, yaml::suggestion(channel, known)));
+      fail(node, fmt::format("'{}' has no channel '{}'{}", feed.name, channel,
+                             yaml::suggestion(channel, known)));
     made.info.channels = {feed.channels[made.lanes[0]]};
     made.picked.resize(block_frames);
     made.picked_quality.resize(block_frames);
@@ -201,8 +204,10 @@ struct Graph::Impl {
   void prepare(const Calibrate& kind, Node& made, std::size_t) {
     if (kind.calibration) check(*kind.calibration, "calibrate");
     for (ChannelInfo& channel : made.info.channels) {
-      if (!kind.unit.empty()) channel.unit = kind.unit;
-      else if (kind.calibration && !kind.calibration->unit_out.empty()) channel.unit = kind.calibration->unit_out;
+      if (!kind.unit.empty())
+        channel.unit = kind.unit;
+      else if (kind.calibration && !kind.calibration->unit_out.empty())
+        channel.unit = kind.calibration->unit_out;
     }
     made.filter.emplace(CalibrateFilter(kind.calibration));
   }
@@ -217,7 +222,8 @@ struct Graph::Impl {
     made.filter.emplace(SosFilter(*made.sections, kind.options, lanes));
   }
 
-  void convert(Input& input, const Chunk& chunk, const Block& block, const CalibrationSet& set) noexcept {
+  void convert(Input& input, const Chunk& chunk, const Block& block,
+               const CalibrationSet& set) noexcept {
     const std::size_t lanes = input.info.channels.size();
     const std::size_t count = chunk.count.value;
     for (std::size_t c = 0; c < lanes; ++c) {
@@ -249,7 +255,8 @@ struct Graph::Impl {
       in.quality = std::span(feed.quality).first(feed.count * in.lanes);
     } else {
       in.lanes = input.info.channels.size();
-      in.values = std::span(node.raw ? input.raw : input.calibrated).first(input.chunk.count.value * in.lanes);
+      in.values = std::span(node.raw ? input.raw : input.calibrated)
+                      .first(input.chunk.count.value * in.lanes);
       in.quality = std::span(input.quality).first(input.chunk.count.value * in.lanes);
     }
     if (!node.lanes.empty()) {
@@ -304,7 +311,9 @@ Graph::~Graph() = default;
 const GraphSpec& Graph::spec() const noexcept { return impl_->spec; }
 std::size_t Graph::block_frames() const noexcept { return impl_->block_frames; }
 std::span<const StreamInfo> Graph::inputs() const noexcept { return impl_->input_infos; }
-const StreamInfo& Graph::output_info(std::size_t node) const noexcept { return impl_->nodes[node].info; }
+const StreamInfo& Graph::output_info(std::size_t node) const noexcept {
+  return impl_->nodes[node].info;
+}
 std::size_t Graph::source_of(std::size_t node) const noexcept { return impl_->nodes[node].source; }
 double Graph::delay(std::size_t node) const noexcept { return impl_->nodes[node].delay; }
 const Sos* Graph::sections(std::size_t node) const noexcept {
@@ -354,7 +363,8 @@ void Graph::load_state(std::span<const std::byte> state) {
   StateReader reader(state);
   for (Impl::Node& node : impl_->nodes)
     std::visit([&](auto& f) { f.load_state(reader); }, *node.filter);
-  if (!reader.at_end()) throw Error("the state of a graph has bytes left over: it is another graph's");
+  if (!reader.at_end())
+    throw Error("the state of a graph has bytes left over: it is another graph's");
 }
 
 std::string_view kind_name(const NodeKind& kind) noexcept {

@@ -1,8 +1,8 @@
 // A graph from YAML: the same names and parameters as in C++.
 #include <fmt/format.h>
 
-#include "strict_yaml.hpp"
 #include "spillway/filters/graph_spec.hpp"
+#include "strict_yaml.hpp"
 
 namespace spillway {
 

@@ -73,7 +73,8 @@ class Map {
     if (!node_.IsMap()) fail(node_.Mark(), fmt::format("{} must be a mapping of keys", what_));
     std::vector<std::string> seen;
     for (const auto& entry : node_) {
-      if (!entry.first.IsScalar()) fail(entry.first.Mark(), fmt::format("{}: keys are words", what_));
+      if (!entry.first.IsScalar())
+        fail(entry.first.Mark(), fmt::format("{}: keys are words", what_));
       const std::string& key = entry.first.Scalar();
       if (std::ranges::find(seen, key) != seen.end())
         fail(entry.first.Mark(), fmt::format("key '{}' stands twice in {}", key, what_));
@@ -171,8 +172,13 @@ class Value {
     return {with_unit({{"Hz", 1.0}, {"mHz", 1e-3}, {"kHz", 1e3}, {"MHz", 1e6}})};
   }
   [[nodiscard]] Time duration() const {
-    const double s = with_unit(
-        {{"s", 1.0}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}, {"min", 60.0}, {"h", 3600.0}, {"d", 86400.0}});
+    const double s = with_unit({{"s", 1.0},
+                                {"ms", 1e-3},
+                                {"us", 1e-6},
+                                {"ns", 1e-9},
+                                {"min", 60.0},
+                                {"h", 3600.0},
+                                {"d", 86400.0}});
     if (s < 0.0 || s > 9e9) fail("a duration from 0 to 9e9 s is needed");
     return Time(std::llround(s * 1e9));
   }

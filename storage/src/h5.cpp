@@ -132,10 +132,9 @@ std::string get_text(hid_t group, const std::string& name, const std::string& wh
 }
 
 hid_t native_type(int sample_type) noexcept {
-  const std::array<hid_t, 10> types{H5T_NATIVE_INT8,   H5T_NATIVE_INT16,  H5T_NATIVE_INT32,
-                                    H5T_NATIVE_INT64,  H5T_NATIVE_UINT8,  H5T_NATIVE_UINT16,
-                                    H5T_NATIVE_UINT32, H5T_NATIVE_UINT64, H5T_NATIVE_FLOAT,
-                                    H5T_NATIVE_DOUBLE};
+  const std::array<hid_t, 10> types{
+      H5T_NATIVE_INT8,   H5T_NATIVE_INT16,  H5T_NATIVE_INT32,  H5T_NATIVE_INT64, H5T_NATIVE_UINT8,
+      H5T_NATIVE_UINT16, H5T_NATIVE_UINT32, H5T_NATIVE_UINT64, H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE};
   return types[static_cast<std::size_t>(sample_type)];
 }
 

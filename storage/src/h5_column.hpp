@@ -40,9 +40,9 @@ class Column {
   std::size_t row_bytes_;
   std::size_t chunk_rows_;
   std::vector<std::byte> buffer_;
-  std::uint64_t base_ = 0;    // rows in whole chunks, written
-  std::size_t filled_ = 0;    // rows in the buffer
-  std::size_t flushed_ = 0;   // of which the file has
+  std::uint64_t base_ = 0;   // rows in whole chunks, written
+  std::size_t filled_ = 0;   // rows in the buffer
+  std::size_t flushed_ = 0;  // of which the file has
 };
 
 // A small table of compound rows, written where they belong at each flush.

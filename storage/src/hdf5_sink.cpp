@@ -50,8 +50,8 @@ h5::Id make_group(hid_t parent, const std::string& name, const std::string& nx_c
 
 // Makes `columns` share the dimension scale `scale`, as H5DSattach_scale would,
 // but in one go: attaching one by one rewrites the list each time.
-void attach_scale(hid_t scale, const std::string& scale_path, const std::string& scale_name, hid_t file,
-                  hid_t group, const std::vector<std::string>& columns) {
+void attach_scale(hid_t scale, const std::string& scale_path, const std::string& scale_name,
+                  hid_t file, hid_t group, const std::vector<std::string>& columns) {
   h5::put_attribute(scale, "CLASS", std::string("DIMENSION_SCALE"));
   h5::put_attribute(scale, "NAME", scale_name);
   hobj_ref_t scale_reference{};
@@ -67,22 +67,27 @@ void attach_scale(hid_t scale, const std::string& scale_path, const std::string&
   const h5::Id one_space(H5Screate_simple(1, &one, nullptr), "HDF5", "space");
   for (const std::string& name : columns) {
     const h5::Id column(H5Dopen2(group, name.c_str(), H5P_DEFAULT), name, "can't be opened");
-    const h5::Id attribute(H5Acreate2(column, "DIMENSION_LIST", list_type, one_space, H5P_DEFAULT, H5P_DEFAULT),
-                           name, "DIMENSION_LIST");
+    const h5::Id attribute(
+        H5Acreate2(column, "DIMENSION_LIST", list_type, one_space, H5P_DEFAULT, H5P_DEFAULT), name,
+        "DIMENSION_LIST");
     hvl_t list{1, &scale_reference};
-    if (H5Awrite(attribute, list_type, &list) < 0) h5::fail(name, "DIMENSION_LIST can't be written");
+    if (H5Awrite(attribute, list_type, &list) < 0)
+      h5::fail(name, "DIMENSION_LIST can't be written");
     Use use{};
     if (H5Rcreate(&use.dataset, group, name.c_str(), H5R_OBJECT, -1) < 0)
       h5::fail(name, "can't be referred to");
     uses.push_back(use);
   }
-  const h5::Id use_type = h5::compound(sizeof(Use), {{"dataset", offsetof(Use, dataset), H5T_STD_REF_OBJ},
-                                                 {"dimension", offsetof(Use, dimension), H5T_NATIVE_INT32}});
+  const h5::Id use_type =
+      h5::compound(sizeof(Use), {{"dataset", offsetof(Use, dataset), H5T_STD_REF_OBJ},
+                                 {"dimension", offsetof(Use, dimension), H5T_NATIVE_INT32}});
   const hsize_t count = uses.size();
   const h5::Id space(H5Screate_simple(1, &count, nullptr), "HDF5", "space");
-  const h5::Id attribute(H5Acreate2(scale, "REFERENCE_LIST", use_type, space, H5P_DEFAULT, H5P_DEFAULT),
-                         scale_name, "REFERENCE_LIST");
-  if (H5Awrite(attribute, use_type, uses.data()) < 0) h5::fail(scale_name, "REFERENCE_LIST can't be written");
+  const h5::Id attribute(
+      H5Acreate2(scale, "REFERENCE_LIST", use_type, space, H5P_DEFAULT, H5P_DEFAULT), scale_name,
+      "REFERENCE_LIST");
+  if (H5Awrite(attribute, use_type, uses.data()) < 0)
+    h5::fail(scale_name, "REFERENCE_LIST can't be written");
 }
 
 std::string time_units(const Origin& origin) {
@@ -95,11 +100,14 @@ void describe_quality(hid_t dataset, const std::string& channel) {
   h5::put_attribute(dataset, "standard_name", std::string("status_flag"));
   h5::put_attribute(dataset, "long_name", "quality of " + channel);
   // CF 1.8, section 3.5: where a mask is repeated, the value tells which state it is in.
-  h5::put_attribute(dataset, "flag_masks", std::vector<std::uint8_t>{3, 3, 3, 3, 4, 8, 16, 32, 64, 128});
-  h5::put_attribute(dataset, "flag_values", std::vector<std::uint8_t>{0, 1, 2, 3, 4, 8, 16, 32, 64, 128});
-  h5::put_attribute(dataset, "flag_meanings",
-                    std::string("good interpolated suspect bad out_of_range missing transient implausible "
-                                "calibration time_uncertain"));
+  h5::put_attribute(dataset, "flag_masks",
+                    std::vector<std::uint8_t>{3, 3, 3, 3, 4, 8, 16, 32, 64, 128});
+  h5::put_attribute(dataset, "flag_values",
+                    std::vector<std::uint8_t>{0, 1, 2, 3, 4, 8, 16, 32, 64, 128});
+  h5::put_attribute(
+      dataset, "flag_meanings",
+      std::string("good interpolated suspect bad out_of_range missing transient implausible "
+                  "calibration time_uncertain"));
 }
 
 }  // namespace
@@ -151,33 +159,37 @@ struct Hdf5Sink::Impl {
     const std::string axis = with_time ? "time" : "row";
     std::vector<std::string> column_names;
     std::vector<std::string> auxiliary;
-    Stream stream{info,
-                  {},
-                  {},
-                  {},
-                  {},
-                  {},
-                  {books, "segments", h5::segment_type(), 64},
-                  {books, "gaps", h5::gap_type(), 64},
-                  {books, "anchors", h5::anchor_type(), 1024},
-                  {books, "calibration", h5::calibration_type(), 64},
-                  {books, "calibration_bytes", h5::Id(H5Tcopy(H5T_NATIVE_UINT8), "HDF5", "type"), 4096},
-                  {books, "counts", h5::counts_type(), 1},
-                  {},
-                  {},
-                  0};
+    Stream stream{
+        info,
+        {},
+        {},
+        {},
+        {},
+        {},
+        {books, "segments", h5::segment_type(), 64},
+        {books, "gaps", h5::gap_type(), 64},
+        {books, "anchors", h5::anchor_type(), 1024},
+        {books, "calibration", h5::calibration_type(), 64},
+        {books, "calibration_bytes", h5::Id(H5Tcopy(H5T_NATIVE_UINT8), "HDF5", "type"), 4096},
+        {books, "counts", h5::counts_type(), 1},
+        {},
+        {},
+        0};
     for (const ChannelInfo& channel : info.channels) {
       const hid_t type = h5::native_type(static_cast<int>(channel.type));
       const double nan_double = std::numeric_limits<double>::quiet_NaN();
       const float nan_float = std::numeric_limits<float>::quiet_NaN();
-      const void* fill = channel.type == SampleType::float64   ? static_cast<const void*>(&nan_double)
-                         : channel.type == SampleType::float32 ? static_cast<const void*>(&nan_float)
-                                                               : nullptr;
+      const void* fill = channel.type == SampleType::float64 ? static_cast<const void*>(&nan_double)
+                         : channel.type == SampleType::float32
+                             ? static_cast<const void*>(&nan_float)
+                             : nullptr;
       const std::string quality_name = channel.name + "_quality";
-      stream.values.emplace_back(group, channel.name, type, sample_size(channel.type), chunk_rows, fill);
+      stream.values.emplace_back(group, channel.name, type, sample_size(channel.type), chunk_rows,
+                                 fill);
       const hid_t dataset = stream.values.back().id();
       h5::put_attribute(dataset, "units", channel.raw_unit());
-      h5::put_attribute(dataset, "long_name", channel.description.empty() ? channel.name : channel.description);
+      h5::put_attribute(dataset, "long_name",
+                        channel.description.empty() ? channel.name : channel.description);
       h5::put_attribute(dataset, "ancillary_variables", quality_name);
       if (!channel.calibration.is_identity()) {
         // Not CF's scale_factor: it could not change in the middle of the recording.
@@ -196,9 +208,11 @@ struct Hdf5Sink::Impl {
       if (&channel != info.channels.data()) auxiliary.push_back(channel.name);
     }
     if (!info.rate) {
-      stream.time_ns.emplace(group, "time_ns", H5T_NATIVE_INT64, sizeof(std::int64_t), chunk_rows, nullptr);
+      stream.time_ns.emplace(group, "time_ns", H5T_NATIVE_INT64, sizeof(std::int64_t), chunk_rows,
+                             nullptr);
       h5::put_attribute(stream.time_ns->id(), "units", std::string("ns"));
-      h5::put_attribute(stream.time_ns->id(), "long_name", std::string("exact time from the origin"));
+      h5::put_attribute(stream.time_ns->id(), "long_name",
+                        std::string("exact time from the origin"));
       column_names.emplace_back("time_ns");
     }
     hid_t scale = -1;
@@ -215,8 +229,8 @@ struct Hdf5Sink::Impl {
     }
     // netCDF-4's words for a dimension that has no values of its own.
     attach_scale(scale, fmt::format("/entry/{}/{}", info.name, axis),
-                 with_time ? "time" : "This is a netCDF dimension but not a netCDF variable.", file, group,
-                 column_names);
+                 with_time ? "time" : "This is a netCDF dimension but not a netCDF variable.", file,
+                 group, column_names);
     h5::put_attribute(group, "signal", info.channels[0].name);
     if (!auxiliary.empty()) h5::put_attribute(group, "auxiliary_signals", auxiliary);
     h5::put_attribute(group, "axes", std::string(with_time ? "time" : "."));
@@ -238,8 +252,9 @@ struct Hdf5Sink::Impl {
       std::byte* to = stream.time->reserve(room);
       room = std::min(room, n - done);
       for (std::size_t i = 0; i < room; ++i) {
-        const Time t = block.has_times() ? block.times()[done + i]
-                                         : chunk.clock_time + stream.info.rate->duration(clock + done + i);
+        const Time t = block.has_times()
+                           ? block.times()[done + i]
+                           : chunk.clock_time + stream.info.rate->duration(clock + done + i);
         const double s = seconds(t.count());
         std::memcpy(to + i * sizeof s, &s, sizeof s);
       }
@@ -261,16 +276,19 @@ struct Hdf5Sink::Impl {
     const std::vector<Segment> finished = stream.log.take_finished_segments();
     bytes += stream.segments.write(stream.segments_done, finished.data(), finished.size());
     stream.segments_done += finished.size();
-    if (stream.log.has_segment()) bytes += stream.segments.write(stream.segments_done, &stream.log.open_segment(), 1);
+    if (stream.log.has_segment())
+      bytes += stream.segments.write(stream.segments_done, &stream.log.open_segment(), 1);
     const std::vector<Gap> gaps = stream.log.take_gaps();
     bytes += stream.gaps.write(stream.gaps.rows(), gaps.data(), gaps.size());
-    bytes += stream.anchors.write(stream.anchors.rows(), stream.new_anchors.data(), stream.new_anchors.size());
+    bytes += stream.anchors.write(stream.anchors.rows(), stream.new_anchors.data(),
+                                  stream.new_anchors.size());
     stream.new_anchors.clear();
     for (const CalibrationChange& change : stream.log.take_calibrations()) {
       for (std::size_t c = 0; c < change.calibrations.size(); ++c) {
         const std::string text = to_json(change.calibrations[c]).dump();
         const h5::CalibrationRow row{change.from_sample, static_cast<std::uint32_t>(c),
-                                 stream.calibration_bytes.rows(), static_cast<std::uint32_t>(text.size())};
+                                     stream.calibration_bytes.rows(),
+                                     static_cast<std::uint32_t>(text.size())};
         bytes += stream.calibration_bytes.write(row.offset, text.data(), text.size());
         bytes += stream.calibrations.write(stream.calibrations.rows(), &row, 1);
       }
@@ -324,7 +342,8 @@ void Hdf5Sink::begin(const RecordingInfo& info) {
   for (const StreamInfo& stream : info.streams)
     self.streams.push_back(self.make_stream(entry, extra, stream));
   // From here on nothing may be made any more, only appended: others may read along.
-  if (H5Fstart_swmr_write(self.file) < 0) h5::fail(self.output.part(), "can't be opened to live readers");
+  if (H5Fstart_swmr_write(self.file) < 0)
+    h5::fail(self.output.part(), "can't be opened to live readers");
 }
 
 void Hdf5Sink::append(std::size_t stream, const Chunk& chunk, const Block& block,

@@ -76,7 +76,8 @@ void OutputFile::seal() {
     result = ::link(part_.c_str(), path_.c_str());
     if (result == 0) ::unlink(part_.c_str());
   }
-  if (result != 0) fail(path_, fmt::format("can't take its final name, the data is in {}", part_).c_str());
+  if (result != 0)
+    fail(path_, fmt::format("can't take its final name, the data is in {}", part_).c_str());
   sealed_ = true;
   sync_path(directory_of(path_), O_RDONLY | O_DIRECTORY);
 }
@@ -87,8 +88,10 @@ void require_free_space(const std::string& path, std::uint64_t bytes) {
   if (::statvfs(directory_of(path).c_str(), &info) != 0) fail(path, "free space can't be told");
   const std::uint64_t free = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
   if (free < bytes + reserve)
-    throw Error(fmt::format("{}: the disk is full: {} KiB free, {} KiB are needed for the next flush and to close the file",
-                            path, free >> 10, (bytes + reserve) >> 10));
+    throw Error(
+        fmt::format("{}: the disk is full: {} KiB free, {} KiB are needed for the next flush and "
+                    "to close the file",
+                    path, free >> 10, (bytes + reserve) >> 10));
 }
 
 }  // namespace spillway

@@ -45,13 +45,15 @@ struct Recording::Impl {
   [[nodiscard]] std::uint64_t length(hid_t dataset, const std::string& name) const {
     const h5::Id space(H5Dget_space(dataset), path, name);
     hsize_t n = 0;
-    if (H5Sget_simple_extent_ndims(space) != 1 || H5Sget_simple_extent_dims(space, &n, nullptr) != 1)
+    if (H5Sget_simple_extent_ndims(space) != 1 ||
+        H5Sget_simple_extent_dims(space, &n, nullptr) != 1)
       throw Error(fmt::format("{}: dataset {} has not one dimension", path, name));
     return n;
   }
 
   template <class Row>
-  [[nodiscard]] std::vector<Row> table(hid_t group, const std::string& name, const h5::Id& type) const {
+  [[nodiscard]] std::vector<Row> table(hid_t group, const std::string& name,
+                                       const h5::Id& type) const {
     const h5::Id dataset = open(group, name);
     std::vector<Row> rows(length(dataset, name));
     if (!rows.empty() && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()) < 0)
@@ -73,8 +75,10 @@ struct Recording::Impl {
 
   void load_stream(hid_t entry, hid_t extra, const std::string& name) {
     RecordedStream stream;
-    const h5::Id books(H5Gopen2(extra, name.c_str(), H5P_DEFAULT), path, "no group for stream " + name);
-    stream.info = stream_info_from_json(nlohmann::ordered_json::parse(h5::get_text(books, "info", path)));
+    const h5::Id books(H5Gopen2(extra, name.c_str(), H5P_DEFAULT), path,
+                       "no group for stream " + name);
+    stream.info =
+        stream_info_from_json(nlohmann::ordered_json::parse(h5::get_text(books, "info", path)));
     stream.segments = table<Segment>(books, "segments", h5::segment_type());
     stream.gaps = table<Gap>(books, "gaps", h5::gap_type());
     for (const auto& a : table<h5::AnchorRow>(books, "anchors", h5::anchor_type()))
@@ -90,7 +94,8 @@ struct Recording::Impl {
           row.channel >= stream.info.channels.size())
         throw Error(fmt::format("{}: the calibration table of stream {} is damaged", path, name));
       if (stream.calibrations.empty() || stream.calibrations.back().from_sample != row.from_sample)
-        stream.calibrations.push_back({row.from_sample, CalibrationSet(stream.info.channels.size())});
+        stream.calibrations.push_back(
+            {row.from_sample, CalibrationSet(stream.info.channels.size())});
       const char* text = bytes.data() + row.offset;
       stream.calibrations.back().calibrations[row.channel] =
           calibration_from_json(nlohmann::ordered_json::parse(text, text + row.length));
@@ -119,22 +124,27 @@ struct Recording::Impl {
     std::uint64_t row = 0;
     for (const Segment& s : stream.segments) {
       if (s.row != row || s.count == 0)
-        throw Error(fmt::format("{}: the segment table of stream {} is damaged", path, stream.info.name));
+        throw Error(
+            fmt::format("{}: the segment table of stream {} is damaged", path, stream.info.name));
       row += s.count;
     }
     stream.rows = std::min(stream.rows, row);
-    while (!stream.segments.empty() && stream.segments.back().row >= stream.rows) stream.segments.pop_back();
-    if (!stream.segments.empty()) stream.segments.back().count = stream.rows - stream.segments.back().row;
+    while (!stream.segments.empty() && stream.segments.back().row >= stream.rows)
+      stream.segments.pop_back();
+    if (!stream.segments.empty())
+      stream.segments.back().count = stream.rows - stream.segments.back().row;
   }
 };
 
 Recording Recording::open(const std::string& path) {
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) throw Error(fmt::format("{}: {}", path, std::strerror(errno)));
+  if (::stat(path.c_str(), &info) != 0)
+    throw Error(fmt::format("{}: {}", path, std::strerror(errno)));
   if (S_ISDIR(info.st_mode)) throw Error(fmt::format("{}: is a directory, not a recording", path));
   const h5::Library library;
   if (H5Fis_hdf5(path.c_str()) <= 0)
-    throw Error(fmt::format("{}: is not a recording: neither HDF5 nor another format that is known", path));
+    throw Error(
+        fmt::format("{}: is not a recording: neither HDF5 nor another format that is known", path));
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   // A file that grows, or was left unfinished, opens for live readers only.
@@ -155,7 +165,8 @@ Recording Recording::open(const std::string& path) {
         extra, H5_INDEX_CRT_ORDER, H5_ITER_INC, nullptr,
         [](hid_t group, const char* name, const H5L_info_t*, void* data) -> herr_t {
           H5O_info_t object;
-          if (H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) >= 0 && object.type == H5O_TYPE_GROUP)
+          if (H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) >= 0 &&
+              object.type == H5O_TYPE_GROUP)
             static_cast<std::vector<std::string>*>(data)->emplace_back(name);
           return 0;
         },
@@ -165,8 +176,9 @@ Recording Recording::open(const std::string& path) {
     throw Error(fmt::format("{}: is damaged: {}", path, e.what()));
   } catch (const Error& e) {
     const std::string text = e.what();
-    throw Error(text.starts_with(path) ? fmt::format("{} (not a recording of this program, or damaged)", text)
-                                       : fmt::format("{}: {}", path, text));
+    throw Error(text.starts_with(path)
+                    ? fmt::format("{} (not a recording of this program, or damaged)", text)
+                    : fmt::format("{}: {}", path, text));
   }
   return Recording(std::move(impl));
 }
@@ -202,8 +214,10 @@ void Recording::read_values(std::size_t stream, std::size_t channel, std::uint64
   const h5::Library library;
   const ChannelInfo& info = streams()[stream].info.channels[channel];
   if (static_cast<int>(info.type) != type)
-    throw Error(fmt::format("{}: channel '{}' holds {}", path(), info.name, sample_type_name(info.type)));
-  impl_->read(impl_->columns[stream].values[channel], h5::native_type(type), row, count, out, info.name);
+    throw Error(
+        fmt::format("{}: channel '{}' holds {}", path(), info.name, sample_type_name(info.type)));
+  impl_->read(impl_->columns[stream].values[channel], h5::native_type(type), row, count, out,
+              info.name);
 }
 
 void Recording::read_calibrated(std::size_t stream, std::size_t channel, std::uint64_t row,
@@ -211,7 +225,8 @@ void Recording::read_calibrated(std::size_t stream, std::size_t channel, std::ui
   const h5::Library library;
   const RecordedStream& from = streams()[stream];
   const std::string& name = from.info.channels[channel].name;
-  impl_->read(impl_->columns[stream].values[channel], H5T_NATIVE_DOUBLE, row, out.size(), out.data(), name);
+  impl_->read(impl_->columns[stream].values[channel], H5T_NATIVE_DOUBLE, row, out.size(),
+              out.data(), name);
   std::vector<Quality> quality(out.size());
   read_quality(stream, channel, row, quality);
   for (std::size_t done = 0; done < out.size();) {
@@ -219,13 +234,15 @@ void Recording::read_calibrated(std::size_t stream, std::size_t channel, std::ui
     const Segment& segment = from.segment(row + done);
     const std::uint64_t number = segment.first_sample + (row + done - segment.row);
     std::uint64_t end = segment.first_sample + segment.count;
-    const auto next = std::ranges::upper_bound(from.calibrations, number, {}, &CalibrationChange::from_sample);
+    const auto next =
+        std::ranges::upper_bound(from.calibrations, number, {}, &CalibrationChange::from_sample);
     if (next != from.calibrations.end()) end = std::min(end, next->from_sample);
     const std::size_t n = std::min<std::size_t>(end - number, out.size() - done);
     for (std::size_t i = done; i < done + n; ++i)
       if (quality[i].verdict() == Verdict::bad && quality[i].has(Quality::missing))
         out[i] = std::numeric_limits<double>::quiet_NaN();
-    if (next != from.calibrations.begin()) (next - 1)->calibrations[channel].apply(out.subspan(done, n));
+    if (next != from.calibrations.begin())
+      (next - 1)->calibrations[channel].apply(out.subspan(done, n));
     done += n;
   }
 }
@@ -233,15 +250,16 @@ void Recording::read_calibrated(std::size_t stream, std::size_t channel, std::ui
 void Recording::read_quality(std::size_t stream, std::size_t channel, std::uint64_t row,
                              std::span<Quality> out) const {
   const h5::Library library;
-  impl_->read(impl_->columns[stream].quality[channel], H5T_NATIVE_UINT8, row, out.size(), out.data(),
-              streams()[stream].info.channels[channel].name);
+  impl_->read(impl_->columns[stream].quality[channel], H5T_NATIVE_UINT8, row, out.size(),
+              out.data(), streams()[stream].info.channels[channel].name);
 }
 
 void Recording::read_times(std::size_t stream, std::uint64_t row, std::span<Time> out) const {
   const RecordedStream& from = streams()[stream];
   if (!from.info.rate) {
     const h5::Library library;
-    impl_->read(impl_->columns[stream].time_ns, H5T_NATIVE_INT64, row, out.size(), out.data(), "time_ns");
+    impl_->read(impl_->columns[stream].time_ns, H5T_NATIVE_INT64, row, out.size(), out.data(),
+                "time_ns");
     return;
   }
   for (std::size_t i = 0; i < out.size(); ++i) {

@@ -20,7 +20,8 @@ constexpr std::string_view kinds[]{"unknown", "utc", "local"};
 Json to_json(const StreamInfo& info) {
   Json json;
   json["name"] = info.name;
-  if (info.rate) json["rate"] = {{"samples", info.rate->samples()}, {"seconds", info.rate->seconds()}};
+  if (info.rate)
+    json["rate"] = {{"samples", info.rate->samples()}, {"seconds", info.rate->seconds()}};
   json["origin"] = {{"kind", kinds[static_cast<std::size_t>(info.origin.kind)]},
                     {"text", info.origin.text}};
   for (const ChannelInfo& channel : info.channels) {
@@ -40,7 +41,8 @@ Json to_json(const StreamInfo& info) {
 StreamInfo stream_info_from_json(const Json& json) {
   StreamInfo info;
   info.name = json.at("name");
-  if (json.contains("rate")) info.rate = Rate(json["rate"].at("samples"), json["rate"].at("seconds"));
+  if (json.contains("rate"))
+    info.rate = Rate(json["rate"].at("samples"), json["rate"].at("seconds"));
   const std::string kind = json.at("origin").at("kind");
   for (std::size_t i = 0; i < std::size(kinds); ++i)
     if (kinds[i] == kind) info.origin.kind = static_cast<Origin::Kind>(i);
@@ -64,8 +66,8 @@ std::string utc_now() {
   const std::time_t seconds = ms / 1000;
   std::tm utc{};
   gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
-                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
+                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
 }
 
 }  // namespace spillway

@@ -42,7 +42,11 @@ void StreamLog::add(const Chunk& chunk, const CalibrationSet& set) {
                          chunk.clock_time.count() == segment_.clock_ns && !chunk.new_segment;
   if (!continues) {
     if (has_segment_) finished_.push_back(segment_);
-    segment_ = {first, counts_.recorded, 0, chunk.time.count(), chunk.clock_sample.value,
+    segment_ = {first,
+                counts_.recorded,
+                0,
+                chunk.time.count(),
+                chunk.clock_sample.value,
                 chunk.clock_time.count()};
     has_segment_ = true;
   }

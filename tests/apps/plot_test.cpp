@@ -14,7 +14,8 @@ TEST_CASE("an envelope shows every peak, however many samples share a column") {
   values[555] = 9.0;
   values[999] = -4.0;
   values[100] = std::numeric_limits<double>::quiet_NaN();
-  for (std::size_t at = 0; at < 1000; at += 7) envelope.add(std::span(values).subspan(at, std::min<std::size_t>(7, 1000 - at)));
+  for (std::size_t at = 0; at < 1000; at += 7)
+    envelope.add(std::span(values).subspan(at, std::min<std::size_t>(7, 1000 - at)));
   REQUIRE(envelope.columns().size() == 10);
   for (std::size_t c = 0; c < 10; ++c) {
     CHECK(envelope.columns()[c].high == (c == 5 ? 9.0 : 1.0));

@@ -99,8 +99,8 @@ TEST_CASE("a calibration is described in one line") {
 TEST_CASE("coefficients that are absent or not finite are refused where they stand") {
   const std::string where = "channel 'c' of stream 's'";
   for (const Calibration& bad :
-       {Calibration(Linear{not_a_number, 0.0}), Calibration(Linear{1.0, infinite}), Calibration(Polynomial{}),
-        Calibration(Polynomial{{1.0, -infinite}})}) {
+       {Calibration(Linear{not_a_number, 0.0}), Calibration(Linear{1.0, infinite}),
+        Calibration(Polynomial{}), Calibration(Polynomial{{1.0, -infinite}})}) {
     const std::string message = message_of([&] { check(bad, where); });
     CHECK(contains(message, where));
     CHECK(contains(message, "finite"));

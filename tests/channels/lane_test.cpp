@@ -39,11 +39,12 @@ std::vector<T> payloads(std::uint64_t begin, std::uint64_t end) {
 
 }  // namespace
 
-#define EVERY_TYPE                                                                               \
-  std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t, std::uint16_t,            \
+#define EVERY_TYPE                                                                    \
+  std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t, std::uint16_t, \
       std::uint32_t, std::uint64_t, float, double
 
-TEMPLATE_TEST_CASE("a block put at any place and of any length is its single puts", "", EVERY_TYPE) {
+TEMPLATE_TEST_CASE("a block put at any place and of any length is its single puts", "",
+                   EVERY_TYPE) {
   for (std::uint64_t start = 0; start < 17; ++start)
     for (std::uint64_t length = 0; length <= 40; ++length) {
       Words single;
@@ -53,12 +54,14 @@ TEMPLATE_TEST_CASE("a block put at any place and of any length is its single put
       const auto before = payloads<TestType>(0, start);
       const auto values = payloads<TestType>(start, start + length);
       const auto after = payloads<TestType>(start + length, start + length + 9);
-      for (std::uint64_t n = 0; n < start + length + 9; ++n) one.put(n, test::payload<TestType>(n, 0));
+      for (std::uint64_t n = 0; n < start + length + 9; ++n)
+        one.put(n, test::payload<TestType>(n, 0));
       all.put(0, before.data(), before.size(), 1);
       all.put(start, values.data(), length, 1);
       // What follows a block finds the unfinished word as the block left it.
       for (std::uint64_t i = 0; i < 9; ++i) all.put(start + length + i, after[i]);
-      REQUIRE(block.copy<TestType>(0, start + length + 9) == single.copy<TestType>(0, start + length + 9));
+      REQUIRE(block.copy<TestType>(0, start + length + 9) ==
+              single.copy<TestType>(0, start + length + 9));
       REQUIRE(block.copy<TestType>(start, start + length) == values);
     }
 }
@@ -75,7 +78,8 @@ TEMPLATE_TEST_CASE("random puts over many laps are read back from every place", 
       lane.put(head, test::payload<TestType>(head, 0));
     } else {
       std::vector<TestType> strided(count * step + 1, TestType{77});
-      for (std::uint64_t i = 0; i < count; ++i) strided[i * step] = test::payload<TestType>(head + i, 0);
+      for (std::uint64_t i = 0; i < count; ++i)
+        strided[i * step] = test::payload<TestType>(head + i, 0);
       lane.put(head, strided.data(), count, step);
     }
     head += count;
@@ -120,7 +124,8 @@ TEST_CASE("a lane of quality holds what was put, filled or skipped, whatever the
     const std::uint64_t end = all.size();
     const std::uint64_t begin = end < slots ? 0 : (end + 7) / 8 * 8 - slots;
     const auto copied = memory.copy<Quality>(begin, end);
-    REQUIRE(std::equal(copied.begin(), copied.end(), all.begin() + static_cast<std::ptrdiff_t>(begin)));
+    REQUIRE(
+        std::equal(copied.begin(), copied.end(), all.begin() + static_cast<std::ptrdiff_t>(begin)));
   }
 }
 

@@ -76,11 +76,11 @@ struct Tracked {
   std::uint64_t number = 0;
   std::size_t gaps_taken = 0;
   std::uint64_t started = 0, delivered = 0, lost = 0, missing = 0;
-  State state;                 // of the last delivered sample
+  State state;  // of the last delivered sample
   bool has_state = false;
-  bool new_segment = false;    // told since then
-  bool broken = false;         // loss or gap since then
-  bool expects_loss = false;   // the last read stopped at an overwrite
+  bool new_segment = false;   // told since then
+  bool broken = false;        // loss or gap since then
+  bool expects_loss = false;  // the last read stopped at an overwrite
   std::uint64_t anchors_read = 0;
 };
 
@@ -122,7 +122,8 @@ class Model {
     const SampleType one = any();
     for (std::uint64_t c = 0; c < channels; ++c) types.push_back(homogeneous_ ? one : any());
     const std::uint64_t capacity = capacities[below(random_, capacities.size())];
-    StreamInfo info = test::make_info(types, capacity, regular ? std::optional(Rate(24989, 100)) : std::nullopt);
+    StreamInfo info =
+        test::make_info(types, capacity, regular ? std::optional(Rate(24989, 100)) : std::nullopt);
     info.largest_block = SampleCount{blocks[below(random_, blocks.size())]};
     info.mark_capacity = SampleCount{marks[below(random_, marks.size())]};
     info.follow_stamps = below(random_, 4) != 0;
@@ -134,7 +135,7 @@ class Model {
       visit_sample_type(info_.channels[0].type, [&]<class T>(std::type_identity<T>) {
         auto writer = std::make_unique<Writer<T>>(stream_);
         push_frames_ = [w = writer.get(), this](std::uint64_t n, std::span<const Time> times,
-                                                 std::span<const Quality> quality, Quality common) {
+                                                std::span<const Quality> quality, Quality common) {
           this->push_interleaved(*w, n, times, quality, common);
         };
         keep_ = std::shared_ptr<StreamWriter>(std::move(writer));
@@ -152,8 +153,10 @@ class Model {
     for (std::uint64_t i = 0; i < n; ++i)
       for (std::size_t c = 0; c < channels; ++c) values.push_back(payload<T>(record_.next + i, c));
     if (!times.empty()) {
-      if (!quality.empty()) writer.push(values, times, quality);
-      else writer.push(values, times, common);
+      if (!quality.empty())
+        writer.push(values, times, quality);
+      else
+        writer.push(values, times, common);
     } else if (!quality.empty()) {
       writer.push(values, quality);
     } else if (n == 1 && channels == 1 && below(random_, 2) == 0) {
@@ -178,7 +181,8 @@ class Model {
       visit_sample_type(info_.channels[c].type, [&]<class T>(std::type_identity<T>) {
         for (std::uint64_t i = 0; i < n; ++i) {
           const T value = payload<T>(record_.next + i, c);
-          std::memcpy(reinterpret_cast<char*>(lanes[c].data()) + i * sizeof(T), &value, sizeof value);
+          std::memcpy(reinterpret_cast<char*>(lanes[c].data()) + i * sizeof(T), &value,
+                      sizeof value);
         }
       });
       pointers.push_back(lanes[c].data());
@@ -186,8 +190,10 @@ class Model {
         planar[c].push_back(quality[i * channels + c]);
       qualities.push_back(planar[c].data());
     }
-    if (quality.empty()) writer_->push_lanes(pointers, {n}, {}, times);
-    else writer_->push_lanes(pointers, {n}, qualities, times);
+    if (quality.empty())
+      writer_->push_lanes(pointers, {n}, {}, times);
+    else
+      writer_->push_lanes(pointers, {n}, qualities, times);
   }
 
   void push(std::uint64_t n) {
@@ -218,12 +224,15 @@ class Model {
     }
     for (std::uint64_t i = 0; i < n; ++i) {
       Pushed sample{record_.next, {}, std::vector<Quality>(channels, common), {}};
-      if (each) std::copy_n(quality.begin() + static_cast<std::ptrdiff_t>(i * channels), channels, sample.quality.begin());
+      if (each)
+        std::copy_n(quality.begin() + static_cast<std::ptrdiff_t>(i * channels), channels,
+                    sample.quality.begin());
       if (!info_.rate) {
         const Time time = timed ? times[i] : record_.last;
         const bool late = !timed || (record_.has_last && time <= record_.last);
         if (late)
-          for (Quality& q : sample.quality) q = merge(q, Quality(Verdict::suspect, Quality::time_uncertain));
+          for (Quality& q : sample.quality)
+            q = merge(q, Quality(Verdict::suspect, Quality::time_uncertain));
         if (late && timed) {
           ++record_.state.segment;
           record_.marks.push_back(record_.head());
@@ -244,9 +253,11 @@ class Model {
     const std::uint64_t number = record_.next;
     Time expected{};
     if (info_.rate)
-      expected = Time(record_.state.clock_time) + info_.rate->duration(number - record_.state.clock_sample);
+      expected = Time(record_.state.clock_time) +
+                 info_.rate->duration(number - record_.state.clock_sample);
     // Clearly below or clearly above half a period of 4 ms.
-    static constexpr std::array<std::int64_t, 6> deviations{0, 1'900'000, -1'900'000, 2'100'000, -2'100'000, 5'000'000'000};
+    static constexpr std::array<std::int64_t, 6> deviations{0,         1'900'000,  -1'900'000,
+                                                            2'100'000, -2'100'000, 5'000'000'000};
     const std::int64_t deviation = deviations[below(random_, deviations.size())];
     const Stamp given{expected + Time(deviation), random_()};
     writer_->stamp(given);
@@ -269,7 +280,8 @@ class Model {
       case 3: push(below(random_, 60)); break;
       case 4: push(below(random_, 8) == 0 ? below(random_, 3000) : 1); break;
       case 5: {
-        const Gap gap{record_.head(), below(random_, 5) * below(random_, 30), below(random_, 3) == 0 ? GapCause::upstream : GapCause::source};
+        const Gap gap{record_.head(), below(random_, 5) * below(random_, 30),
+                      below(random_, 3) == 0 ? GapCause::upstream : GapCause::source};
         writer_->gap({gap.count}, gap.cause);
         if (gap.count == 0) break;
         record_.gaps.push_back(gap);
@@ -322,7 +334,8 @@ class Model {
     t.position = static_cast<std::uint64_t>(at - record_.samples.begin());
     REQUIRE(record_.number_at(t.position) == t.number);
     t.gaps_taken = 0;
-    while (t.gaps_taken < record_.gaps.size() && record_.gaps[t.gaps_taken].position <= t.position) ++t.gaps_taken;
+    while (t.gaps_taken < record_.gaps.size() && record_.gaps[t.gaps_taken].position <= t.position)
+      ++t.gaps_taken;
     t.started = t.number;
     t.delivered = t.lost = t.missing = 0;
     t.has_state = t.new_segment = t.broken = t.expects_loss = false;
@@ -358,7 +371,8 @@ class Model {
       }
       default: {
         if (head == 0) return;
-        const Time wanted = record_.samples[below(random_, head)].time + Time(static_cast<std::int64_t>(below(random_, 3)) - 1);
+        const Time wanted = record_.samples[below(random_, head)].time +
+                            Time(static_cast<std::int64_t>(below(random_, 3)) - 1);
         t.reader.seek(wanted);
         placed(t);
         if (t.position < head) REQUIRE(record_.samples[t.position].time >= wanted);
@@ -375,7 +389,8 @@ class Model {
     const std::uint64_t lost = t.reader.anchors_lost() - lost_before;
     t.anchors_read += lost;
     // Only what more anchors than are kept pushed out may be lost.
-    if (lost > 0) REQUIRE(record_.anchors.size() - t.anchors_read <= 4 * (info_.mark_capacity.value + 2));
+    if (lost > 0)
+      REQUIRE(record_.anchors.size() - t.anchors_read <= 4 * (info_.mark_capacity.value + 2));
     if (lost > 0) REQUIRE(record_.anchors.size() - t.anchors_read >= info_.mark_capacity.value);
     for (std::size_t i = 0; i < n; ++i) {
       const Anchor& expected = record_.anchors.at(t.anchors_read++);
@@ -402,7 +417,8 @@ class Model {
     const Chunk chunk = t.reader.read(t.block);
     INFO("chunk from " << chunk.from.value << " lost " << chunk.lost.value << " missing "
                        << chunk.missing.value << " count " << chunk.count.value << " stop "
-                       << static_cast<int>(chunk.stop) << " at position " << t.position << " of " << head);
+                       << static_cast<int>(chunk.stop) << " at position " << t.position << " of "
+                       << head);
     REQUIRE(chunk.from.value == t.number);
     REQUIRE(chunk.first.value == chunk.from.value + chunk.lost.value + chunk.missing.value);
     REQUIRE(chunk.count.value <= t.block.frames());
@@ -437,14 +453,14 @@ class Model {
     const std::uint64_t end = position + chunk.count.value;
     switch (chunk.stop) {
       case Stop::drained: REQUIRE(end == head); break;
-      case Stop::full:
-        REQUIRE(chunk.count.value == t.block.frames());
-        break;
+      case Stop::full: REQUIRE(chunk.count.value == t.block.frames()); break;
       case Stop::gap:
         REQUIRE(gap < record_.gaps.size());
         REQUIRE(record_.gaps[gap].position == end);
         break;
-      case Stop::time_step: REQUIRE(std::binary_search(record_.marks.begin(), record_.marks.end(), end)); break;
+      case Stop::time_step:
+        REQUIRE(std::binary_search(record_.marks.begin(), record_.marks.end(), end));
+        break;
       case Stop::calibration:
         REQUIRE(std::binary_search(record_.marks.begin(), record_.marks.end(), end));
         break;
@@ -506,7 +522,8 @@ class Model {
   const StreamInfo& info_;
   std::shared_ptr<StreamWriter> keep_;
   StreamWriter* writer_ = nullptr;
-  std::function<void(std::uint64_t, std::span<const Time>, std::span<const Quality>, Quality)> push_frames_;
+  std::function<void(std::uint64_t, std::span<const Time>, std::span<const Quality>, Quality)>
+      push_frames_;
   std::vector<CalibrationSetId> sets_;
   std::vector<std::unique_ptr<Tracked>> readers_;
   Record record_;
@@ -531,5 +548,9 @@ void run_models(bool regular) {
 
 }  // namespace
 
-TEST_CASE("model: a regular stream under random operations is what was pushed") { run_models(true); }
-TEST_CASE("model: an irregular stream under random operations is what was pushed") { run_models(false); }
+TEST_CASE("model: a regular stream under random operations is what was pushed") {
+  run_models(true);
+}
+TEST_CASE("model: an irregular stream under random operations is what was pushed") {
+  run_models(false);
+}

@@ -65,9 +65,14 @@ TEST_CASE("a rate is the fraction that its decimal spelling names") {
     std::int64_t samples;
     std::int64_t seconds;
   };
-  for (const Case& c : {Case{360, 360, 1}, {249.89, 24989, 100}, {62.4725, 24989, 400},
-                        {0.1, 1, 10}, {1e-9, 1, 1'000'000'000}, {1e12, 1'000'000'000'000, 1},
-                        {44100, 44100, 1}, {3.0517578125e-05, 1, 32768}}) {
+  for (const Case& c : {Case{360, 360, 1},
+                        {249.89, 24989, 100},
+                        {62.4725, 24989, 400},
+                        {0.1, 1, 10},
+                        {1e-9, 1, 1'000'000'000},
+                        {1e12, 1'000'000'000'000, 1},
+                        {44100, 44100, 1},
+                        {3.0517578125e-05, 1, 32768}}) {
     const Rate rate{Hertz{c.hertz}};
     CHECK(rate.samples() == c.samples);
     CHECK(rate.seconds() == c.seconds);
@@ -80,8 +85,8 @@ TEST_CASE("a rate is the fraction that its decimal spelling names") {
 TEST_CASE("a decimal fraction is in lowest terms and gives its number back") {
   test::Random random(2);
   for (int i = 0; i < 20000; ++i) {
-    const double value =
-        static_cast<double>(test::below(random, 1'000'000'000) + 1) / std::pow(10.0, static_cast<double>(test::below(random, 9)));
+    const double value = static_cast<double>(test::below(random, 1'000'000'000) + 1) /
+                         std::pow(10.0, static_cast<double>(test::below(random, 9)));
     const Fraction f = decimal_fraction(value);
     REQUIRE(f.numerator > 0);
     REQUIRE(f.denominator > 0);
@@ -132,14 +137,15 @@ TEST_CASE("a rate out of range is refused and the range named") {
 TEST_CASE("time does not drift: it is the exact quotient, rounded once") {
   test::Random random(3);
   const std::pair<std::int64_t, std::int64_t> rates[] = {
-      {360, 1}, {24989, 100}, {24989, 400}, {1, 1}, {44100, 1}, {1'000'000'007, 1}, {1, 3600},
-      {30000, 1001}, {3'333'333'333'333'333, 10'000'000'000}};
+      {360, 1},  {24989, 100},  {24989, 400},
+      {1, 1},    {44100, 1},    {1'000'000'007, 1},
+      {1, 3600}, {30000, 1001}, {3'333'333'333'333'333, 10'000'000'000}};
   for (const auto& [samples, seconds] : rates) {
     const Rate rate(samples, seconds);
     // As many samples as 200 years hold, at most 2^40.
-    const auto most = std::min(static_cast<long double>(std::uint64_t{1} << 40),
-                               6.3e9L * static_cast<long double>(samples) /
-                                   static_cast<long double>(seconds));
+    const auto most =
+        std::min(static_cast<long double>(std::uint64_t{1} << 40),
+                 6.3e9L * static_cast<long double>(samples) / static_cast<long double>(seconds));
     const auto last = static_cast<std::uint64_t>(most);
     CHECK(rate.duration(0) == Time(0));
     CHECK(rate.duration(last).count() == nanoseconds(last, rate.samples(), rate.seconds()));
@@ -173,16 +179,17 @@ TEST_CASE("durations never decrease and steps differ by a nanosecond at most") {
 
 TEST_CASE("samples within a time are its whole periods, the inverse of duration") {
   test::Random random(4);
-  for (const Rate& rate : {Rate(360, 1), Rate(24989, 100), Rate(24989, 400), Rate(1, 7), Rate(1000, 1),
-                           Rate(2'000'000'000, 1)}) {
+  for (const Rate& rate : {Rate(360, 1), Rate(24989, 100), Rate(24989, 400), Rate(1, 7),
+                           Rate(1000, 1), Rate(2'000'000'000, 1)}) {
     CHECK(rate.samples_within(Time(0)) == 0);
     CHECK(rate.samples_within(Time(-1)) == 0);
     CHECK(rate.samples_within(Time::min()) == 0);
     for (int i = 0; i < 3000; ++i) {
       const auto t = static_cast<std::int64_t>(random() >> (1 + test::below(random, 40)));
       const std::uint64_t n = rate.samples_within(Time(t));
-      const auto exact = times_over(static_cast<std::uint64_t>(t), static_cast<std::uint64_t>(rate.samples()),
-                                    static_cast<std::uint64_t>(rate.seconds()) * 1'000'000'000);
+      const auto exact =
+          times_over(static_cast<std::uint64_t>(t), static_cast<std::uint64_t>(rate.samples()),
+                     static_cast<std::uint64_t>(rate.seconds()) * 1'000'000'000);
       REQUIRE(n == exact.whole);
     }
     for (int i = 0; i < 3000; ++i) {
@@ -217,8 +224,9 @@ TEST_CASE("scaling rounds to the nearest, halves up, on both sides of zero") {
     const auto value = static_cast<std::int64_t>(random() >> 20);
     const auto numerator = static_cast<std::int64_t>(random() >> 45);
     const auto denominator = static_cast<std::int64_t>((random() >> 40) + 1);
-    const auto exact = times_over(static_cast<std::uint64_t>(value), static_cast<std::uint64_t>(numerator),
-                                  static_cast<std::uint64_t>(denominator));
+    const auto exact =
+        times_over(static_cast<std::uint64_t>(value), static_cast<std::uint64_t>(numerator),
+                   static_cast<std::uint64_t>(denominator));
     const bool up = 2 * exact.rest >= static_cast<std::uint64_t>(denominator);
     const bool past_half = 2 * exact.rest > static_cast<std::uint64_t>(denominator);
     REQUIRE(scaled(value, numerator, denominator) ==

@@ -198,7 +198,8 @@ TEST_CASE("the last `capacity` samples are always readable, whatever the blocks"
         REQUIRE(chunk.lost == SampleCount{0});
         REQUIRE(chunk.count.value == std::min(head, capacity));
         for (std::uint64_t i = 0; i < chunk.count.value; ++i)
-          REQUIRE(block.values<std::int8_t>(0)[i] == payload<std::int8_t>(chunk.first.value + i, 0));
+          REQUIRE(block.values<std::int8_t>(0)[i] ==
+                  payload<std::int8_t>(chunk.first.value + i, 0));
       }
     }
   }
@@ -285,7 +286,8 @@ TEST_CASE("the first stamp sets the clock, to the nanosecond, wherever it comes"
     s.writer.stamp({stamp});
     s.push(5);
     Samples samples = reader.read();
-    while (samples.first.value + samples.count.value < s.writer.next().value) samples = reader.read();
+    while (samples.first.value + samples.count.value < s.writer.next().value)
+      samples = reader.read();
     check_values(samples);
     CHECK(samples.clock_sample == SampleNumber{pushed + missing});
     CHECK(samples.clock_time == stamp);
@@ -302,7 +304,8 @@ TEST_CASE("the first stamp sets the clock, to the nanosecond, wherever it comes"
 }
 
 TEST_CASE("a deviation beyond half a period makes a time step, a smaller one does not") {
-  for (const std::int64_t deviation : {0L, 499'999L, -500'000L, 500'000L, 500'001L, -500'001L, 1'000'000'000L, -7'000'000L}) {
+  for (const std::int64_t deviation :
+       {0L, 499'999L, -500'000L, 500'000L, 500'001L, -500'001L, 1'000'000'000L, -7'000'000L}) {
     for (const bool follow : {true, false}) {
       Numbered s(1000, Rate(1000, 1), 64, follow);
       auto reader = s.reader();
@@ -389,7 +392,8 @@ TEST_CASE("irregular: a time that does not increase ends a read and begins a seg
     const auto samples = reader.read();
     check_values(samples);
     REQUIRE(samples.times.size() == expected[k].size());
-    for (std::size_t i = 0; i < expected[k].size(); ++i) CHECK(samples.times[i].count() == expected[k][i]);
+    for (std::size_t i = 0; i < expected[k].size(); ++i)
+      CHECK(samples.times[i].count() == expected[k][i]);
     CHECK(samples.time == samples.times[0]);
     CHECK(samples.new_segment == (k > 0));
     CHECK(samples.stop == (k == 2 ? Stop::drained : Stop::time_step));
@@ -433,7 +437,10 @@ TEST_CASE("seeking by number finds the sample, or the first one after it") {
     return next.value;
   };
   for (std::uint64_t n = 0; n < 90; ++n) {
-    const std::uint64_t expected = n >= 20 && n < 30 ? 30 : n >= 50 && n < 55 ? 55 : n >= 75 ? 77 : n;
+    const std::uint64_t expected = n >= 20 && n < 30   ? 30
+                                   : n >= 50 && n < 55 ? 55
+                                   : n >= 75           ? 77
+                                                       : n;
     REQUIRE(seek(n) == expected);
     CHECK(reader.accounting().produced.value == 77 - expected);
     const auto samples = reader.read();
@@ -475,7 +482,8 @@ TEST_CASE("seeking by time finds the first sample that is not earlier") {
       for (const std::int64_t off : {-1, 0, 1}) {
         const Time wanted = time_of(n) + Time(off);
         std::uint64_t expected = 0;
-        while (expected < 130 && (time_of(expected) < wanted || (expected >= 50 && expected < 80))) ++expected;
+        while (expected < 130 && (time_of(expected) < wanted || (expected >= 50 && expected < 80)))
+          ++expected;
         INFO(rate.samples() << "/" << rate.seconds() << " Hz, sample " << n << " " << off << " ns");
         REQUIRE(reader.seek(wanted).value == expected);
       }
@@ -505,7 +513,8 @@ TEST_CASE("irregular: seeking by time goes by the times of the samples") {
   Numbered s(100, std::nullopt);
   s.push_at({10, 20, 40, 80, 30, 90});
   auto reader = s.reader();
-  for (const auto& [time, number] : {std::pair<int, std::uint64_t>{0, 0}, {10, 0}, {11, 1}, {40, 2}, {41, 3}, {81, 5}, {91, 6}})
+  for (const auto& [time, number] :
+       {std::pair<int, std::uint64_t>{0, 0}, {10, 0}, {11, 1}, {40, 2}, {41, 3}, {81, 5}, {91, 6}})
     CHECK(reader.seek(Time(time)) == SampleNumber{number});
 }
 

@@ -38,7 +38,8 @@ std::string check(const Chunk& chunk, SampleNumber stood, const Block& block) {
   if (chunk.missing.value != missing) return say("missing is not what was declared");
   if (from + chunk.lost.value + missing != first) return say("lost is not what was pushed");
   for (std::uint64_t i = 0; i < chunk.count.value; ++i)
-    if (block.values<std::int64_t>(0)[i] != static_cast<std::int64_t>(first + i)) return say("wrong value");
+    if (block.values<std::int64_t>(0)[i] != static_cast<std::int64_t>(first + i))
+      return say("wrong value");
   return {};
 }
 
@@ -68,8 +69,10 @@ TEST_CASE("a seek whose marks are overwritten meanwhile still knows its number")
       for (;;) {
         const auto spent = std::chrono::steady_clock::now() - begin;
         if (spent > 10s || (spent > 1s && found.mixed > 0 && found.delivered > 0)) break;
-        if (found.seeks % 2 == 0) reader.seek_oldest();
-        else reader.seek_latest({4});
+        if (found.seeks % 2 == 0)
+          reader.seek_oldest();
+        else
+          reader.seek_latest({4});
         ++found.seeks;
         for (int reads = 0; reads < 3 && found.wrong.empty(); ++reads) {
           const SampleNumber stood = reader.next();

@@ -49,15 +49,17 @@ TEST_CASE("names that some format can't store are refused") {
   };
   CHECK(contains(rule(""), "node"));
   CHECK(contains(rule(""), "empty"));
-  for (const std::string& name : {std::string("."), std::string(".."), std::string("a/b"), std::string("a\nb"),
-                                  std::string("a\0b", 3), std::string("\x7f"), std::string(201, 'x')}) {
+  for (const std::string& name :
+       {std::string("."), std::string(".."), std::string("a/b"), std::string("a\nb"),
+        std::string("a\0b", 3), std::string("\x7f"), std::string(201, 'x')}) {
     const std::string message = rule(name);
     CHECK(contains(message, "node"));
     CHECK(contains(message, "1 to 200 bytes"));
     CHECK(contains(message, "'/'"));
     CHECK(contains(message, "control"));
   }
-  for (const std::string& name : {std::string("..."), std::string("a.b"), std::string("a b"), std::string(200, 'x')})
+  for (const std::string& name :
+       {std::string("..."), std::string("a.b"), std::string("a b"), std::string(200, 'x')})
     CHECK(rule(name).empty());
 }
 
@@ -92,10 +94,12 @@ TEST_CASE("a capacity that can't be is refused with the range of those that can"
 }
 
 TEST_CASE("a largest block or a number of marks that can't be is refused with the range") {
-  refused([](StreamInfo& i) { i.largest_block = SampleCount{0}; }, {"'stream'", "largest block of 0", "1 to"});
+  refused([](StreamInfo& i) { i.largest_block = SampleCount{0}; },
+          {"'stream'", "largest block of 0", "1 to"});
   refused([](StreamInfo& i) { i.largest_block = SampleCount{~std::uint64_t{0}}; },
           {"'stream'", "largest block", "1 to"});
-  refused([](StreamInfo& i) { i.mark_capacity = SampleCount{1}; }, {"'stream'", "mark capacity of 1", "2 to"});
+  refused([](StreamInfo& i) { i.mark_capacity = SampleCount{1}; },
+          {"'stream'", "mark capacity of 1", "2 to"});
   refused([](StreamInfo& i) { i.mark_capacity = SampleCount{~std::uint64_t{0}}; },
           {"'stream'", "mark capacity", "2 to"});
 }
@@ -107,8 +111,13 @@ TEST_CASE("a channel's faults name the channel and its stream") {
   for (const std::string name : {"time", "time_ns", "sample", "x_quality", "_quality"})
     refused([&](StreamInfo& i) { i.channels[1].name = name; },
             {"channel '" + name + "'", "'stream'", "reserved"});
-  refused([](StreamInfo& i) { i.channels[1].name = "ch0"; }, {"channel 'ch0'", "'stream'", "twice"});
-  refused([](StreamInfo& i) { i.channels[1].range = Range{2.0, 1.0}; }, {second, "range", "2", "1"});
+  refused([](StreamInfo& i) { i.channels[1].name = "ch0"; },
+          {"channel 'ch0'", "'stream'", "twice"});
+  refused(
+      [](StreamInfo& i) {
+        i.channels[1].range = Range{2.0, 1.0};
+      },
+      {second, "range", "2", "1"});
   refused(
       [](StreamInfo& i) {
         i.channels[1].range = Range{std::numeric_limits<double>::quiet_NaN(), 1.0};

@@ -15,7 +15,8 @@ using test::message_of;
 
 static_assert(!std::is_copy_constructible_v<Stream> && !std::is_copy_assignable_v<Stream>);
 static_assert(!std::is_move_constructible_v<Stream>);
-static_assert(!std::is_copy_constructible_v<Writer<int>> && !std::is_copy_assignable_v<Writer<int>>);
+static_assert(!std::is_copy_constructible_v<Writer<int>> &&
+              !std::is_copy_assignable_v<Writer<int>>);
 static_assert(!std::is_copy_constructible_v<StreamWriter>);
 static_assert(std::is_nothrow_move_constructible_v<Writer<int>>);
 
@@ -85,8 +86,9 @@ TEST_CASE("a set that does not fit the channels is refused and leaves nothing be
   const std::string too_few = message_of([&] { stream.add_calibrations({Linear{}}); });
   CHECK(contains(too_few, "'stream'"));
   CHECK(contains(too_few, "1 calibrations for 2 channels"));
-  const std::string no_coefficient =
-      message_of([&] { stream.add_calibrations({Linear{}, Polynomial{}}); });
+  const std::string no_coefficient = message_of([&] {
+    stream.add_calibrations({Linear{}, Polynomial{}});
+  });
   CHECK(contains(no_coefficient, "channel 'ch1'"));
   Calibration other_unit = Linear{};
   other_unit.unit_out = "A";

@@ -44,7 +44,9 @@ struct Plan {
   [[nodiscard]] GapCause cause_of(std::uint64_t k) const {
     return k % 2 == 0 ? GapCause::source : GapCause::upstream;
   }
-  [[nodiscard]] std::uint32_t set_of(std::uint64_t k) const { return static_cast<std::uint32_t>(k % sets); }
+  [[nodiscard]] std::uint32_t set_of(std::uint64_t k) const {
+    return static_cast<std::uint32_t>(k % sets);
+  }
   [[nodiscard]] std::uint64_t clock_sample(std::uint64_t k) const {
     return first_in(k / cells_per_clock * cells_per_clock);
   }
@@ -52,7 +54,8 @@ struct Plan {
   [[nodiscard]] Time clock_time(std::uint64_t k) const {
     const std::uint64_t clock = k / cells_per_clock;
     const std::int64_t off = clock % 2 == 0 ? 5'000'000 : -7'000'000;
-    return rate.duration(clock_sample(k)) + Time(off + static_cast<std::int64_t>(hash(clock) % 1000));
+    return rate.duration(clock_sample(k)) +
+           Time(off + static_cast<std::int64_t>(hash(clock) % 1000));
   }
   // Missing numbers in [from, to).
   [[nodiscard]] std::uint64_t missing_between(std::uint64_t from, std::uint64_t to) const {
@@ -90,9 +93,9 @@ struct Worker {
   std::size_t frames;
   // Written by the thread, read after join.
   std::uint64_t chunks = 0, delivered = 0, lost = 0, missing = 0;
-  std::uint64_t lossy = 0;           // chunks with a loss and samples
-  std::uint64_t torn = 0;            // a full copy of which a part was overwritten meanwhile
-  std::uint64_t all_dropped = 0;     // a copy of which nothing was left
+  std::uint64_t lossy = 0;        // chunks with a loss and samples
+  std::uint64_t torn = 0;         // a full copy of which a part was overwritten meanwhile
+  std::uint64_t all_dropped = 0;  // a copy of which nothing was left
   std::uint64_t mixed = 0;
   std::uint64_t wrong = 0;
   std::string first_wrong;
@@ -107,7 +110,8 @@ struct Worker {
 class Stress {
  public:
   explicit Stress(const Setup& setup)
-      : plan_{setup.cell}, stream_([&] {
+      : plan_{setup.cell},
+        stream_([&] {
           StreamInfo info = test::make_info(setup.types, setup.capacity, Rate(1000, 1));
           info.largest_block = SampleCount{setup.largest_block};
           info.mark_capacity = SampleCount{setup.marks};
@@ -115,7 +119,8 @@ class Stress {
         }()),
         setup_(setup) {
     for (std::uint32_t i = 1; i < sets; ++i)
-      stream_.add_calibrations(CalibrationSet(setup.types.size(), Linear{static_cast<double>(i), 0.0}));
+      stream_.add_calibrations(
+          CalibrationSet(setup.types.size(), Linear{static_cast<double>(i), 0.0}));
   }
 
   void run(const std::string& name) {
@@ -132,9 +137,8 @@ class Stress {
     const auto begin = Clock::now();
     std::thread writing([&] { write(); });
     // Marks that run away end a read before its copy, so there they are the hard case.
-    const unsigned wanted = setup_.marks_run_away
-                                ? reached_mixed
-                                : reached_lossy | reached_torn | reached_drop;
+    const unsigned wanted =
+        setup_.marks_run_away ? reached_mixed : reached_lossy | reached_torn | reached_drop;
     const auto hard = [&] {
       const unsigned stalling = workers[1].reached.load(std::memory_order_relaxed);
       const unsigned pausing = workers[2].reached.load(std::memory_order_relaxed);
@@ -157,7 +161,8 @@ class Stress {
     for (const Worker& w : workers)
       report << "  reader of " << w.frames << ": " << w.chunks << " chunks, " << w.delivered
              << " delivered, " << w.lost << " lost, " << w.lossy << " lossy chunks, " << w.torn
-             << " torn in the copy, " << w.all_dropped << " dropped whole, " << w.mixed << " mixed\n";
+             << " torn in the copy, " << w.all_dropped << " dropped whole, " << w.mixed
+             << " mixed\n";
     std::cout << report.str() << std::flush;
 
     for (std::size_t i = 0; i < workers.size(); ++i) {
@@ -201,7 +206,8 @@ class Stress {
         if (below(random, 2) == 0)
           for (std::uint64_t i = 0; i < count; ++i) writer.push(values[i], quality[i]);
         else
-          writer.push(std::span<const T>(values).first(count), std::span<const Quality>(quality).first(count));
+          writer.push(std::span<const T>(values).first(count),
+                      std::span<const Quality>(quality).first(count));
       });
     });
   }
@@ -272,7 +278,8 @@ class Stress {
       ++w.chunks;
       if (w.chunks % 16 == 0) {
         const Accounting a = reader.accounting();
-        if (a.produced != a.delivered + a.lost + a.missing + a.pending) fail(w, "books do not balance", chunk);
+        if (a.produced != a.delivered + a.lost + a.missing + a.pending)
+          fail(w, "books do not balance", chunk);
         if (a.produced.value < produced) fail(w, "produced went back", chunk);
         produced = a.produced.value;
       }
@@ -294,9 +301,10 @@ class Stress {
   static void fail(Worker& w, const std::string& what, const Chunk& chunk) {
     if (w.wrong++ > 0) return;
     std::ostringstream text;
-    text << what << " (chunk from " << chunk.from.value << ", lost " << chunk.lost.value << ", missing "
-         << chunk.missing.value << ", first " << chunk.first.value << ", count " << chunk.count.value
-         << ", mixed " << chunk.mixed << ", stop " << static_cast<int>(chunk.stop) << ")";
+    text << what << " (chunk from " << chunk.from.value << ", lost " << chunk.lost.value
+         << ", missing " << chunk.missing.value << ", first " << chunk.first.value << ", count "
+         << chunk.count.value << ", mixed " << chunk.mixed << ", stop "
+         << static_cast<int>(chunk.stop) << ")";
     w.first_wrong = text.str();
   }
 
@@ -332,11 +340,14 @@ class Stress {
 
     const std::uint64_t from = chunk.from.value;
     const std::uint64_t first = chunk.first.value;
-    if (first != from + chunk.lost.value + chunk.missing.value) fail(w, "from, lost, missing and first", chunk);
+    if (first != from + chunk.lost.value + chunk.missing.value)
+      fail(w, "from, lost, missing and first", chunk);
     if (plan_.missing_between(from, first) != chunk.missing.value) fail(w, "missing", chunk);
-    if (!chunk.mixed && chunk.lost.value > 0 && plan_.missing_between(from, from + chunk.lost.value) > 0)
+    if (!chunk.mixed && chunk.lost.value > 0 &&
+        plan_.missing_between(from, from + chunk.lost.value) > 0)
       fail(w, "a gap among the lost", chunk);
-    if (!chunk.mixed && chunk.missing.value > 0 && chunk.cause != plan_.cause_of(plan_.cell_of(first)))
+    if (!chunk.mixed && chunk.missing.value > 0 &&
+        chunk.cause != plan_.cause_of(plan_.cell_of(first)))
       fail(w, "cause of the gap", chunk);
     if ((chunk.lost.value > 0 || chunk.missing.value > 0) && !chunk.new_segment)
       fail(w, "no new segment", chunk);
@@ -344,10 +355,12 @@ class Stress {
 
     const std::uint64_t k = plan_.cell_of(first);
     const std::uint64_t last = first + chunk.count.value - 1;
-    if (first < plan_.first_in(k) || plan_.cell_of(last) != k) fail(w, "straddles a gap or a change", chunk);
+    if (first < plan_.first_in(k) || plan_.cell_of(last) != k)
+      fail(w, "straddles a gap or a change", chunk);
     if (chunk.row != first - missing_before(w, first)) fail(w, "row", chunk);
     if (chunk.calibrations.value != plan_.set_of(k)) fail(w, "calibration", chunk);
-    if (chunk.clock_sample.value != plan_.clock_sample(k) || chunk.clock_time != plan_.clock_time(k))
+    if (chunk.clock_sample.value != plan_.clock_sample(k) ||
+        chunk.clock_time != plan_.clock_time(k))
       fail(w, "clock", chunk);
     if (chunk.time != plan_.clock_time(k) + plan_.rate.duration(first - plan_.clock_sample(k)))
       fail(w, "time", chunk);
@@ -387,8 +400,12 @@ TEST_CASE("stress: whole words") {
   Stress({{SampleType::uint64}, 64, 5, 64, 333}).run("uint64, capacity 64");
 }
 TEST_CASE("stress: channels of all widths side by side") {
-  Stress({{SampleType::int8, SampleType::float64, SampleType::int16, SampleType::float32, SampleType::uint8},
-          1000, 64, 64, 500})
+  Stress({{SampleType::int8, SampleType::float64, SampleType::int16, SampleType::float32,
+           SampleType::uint8},
+          1000,
+          64,
+          64,
+          500})
       .run("mixed types, capacity 1000");
 }
 TEST_CASE("stress: so many changes that the marks are overwritten as well") {

@@ -72,7 +72,8 @@ constexpr T payload(std::uint64_t number, std::uint64_t channel) noexcept {
 // Mostly Good, in runs: the lane of quality treats zeros specially.
 constexpr Quality quality_of(std::uint64_t number, std::uint64_t channel) noexcept {
   const std::uint64_t bits = hash(~(number / 3 * 64 + channel));
-  return (bits & 7) == 0 ? Quality::from_byte(static_cast<std::uint8_t>(bits >> 8)) : Quality::good();
+  return (bits & 7) == 0 ? Quality::from_byte(static_cast<std::uint8_t>(bits >> 8))
+                         : Quality::good();
 }
 
 // Seeds of random tests: fixed, so that a failure comes back.

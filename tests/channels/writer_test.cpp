@@ -13,8 +13,8 @@ using test::message_of;
 using test::payload;
 using test::quality_of;
 
-#define EVERY_TYPE                                                                               \
-  std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t, std::uint16_t,            \
+#define EVERY_TYPE                                                                    \
+  std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t, std::uint16_t, \
       std::uint32_t, std::uint64_t, float, double
 
 namespace {
@@ -58,7 +58,8 @@ std::uint64_t bits_of(T value) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("values come back bit for bit, pushed singly, in frames or by claim", "", EVERY_TYPE) {
+TEMPLATE_TEST_CASE("values come back bit for bit, pushed singly, in frames or by claim", "",
+                   EVERY_TYPE) {
   using T = TestType;
   Stream stream(make_info({sample_type_of<T>()}, 2000));
   Writer<T> writer(stream);
@@ -67,7 +68,8 @@ TEMPLATE_TEST_CASE("values come back bit for bit, pushed singly, in frames or by
   std::vector<Quality> expected;
   while (n < 1900) {
     const std::uint64_t count = test::below(random, 20);
-    const Quality common = Quality::from_byte(static_cast<std::uint8_t>(test::below(random, 2) * random()));
+    const Quality common =
+        Quality::from_byte(static_cast<std::uint8_t>(test::below(random, 2) * random()));
     std::vector<T> values;
     std::vector<Quality> each;
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -111,7 +113,8 @@ TEMPLATE_TEST_CASE("values come back bit for bit, pushed singly, in frames or by
   }
 }
 
-TEMPLATE_TEST_CASE("interleaved frames land in their channels", "", std::int8_t, std::int16_t, float, double) {
+TEMPLATE_TEST_CASE("interleaved frames land in their channels", "", std::int8_t, std::int16_t,
+                   float, double) {
   using T = TestType;
   constexpr std::size_t channels = 3;
   Stream stream(make_info(std::vector<SampleType>(channels, sample_type_of<T>()), 1000));
@@ -136,7 +139,8 @@ TEMPLATE_TEST_CASE("interleaved frames land in their channels", "", std::int8_t,
 }
 
 TEST_CASE("planar lanes of mixed types land in their channels, with quality only where given") {
-  Stream stream(make_info({SampleType::int8, SampleType::float64, SampleType::uint16, SampleType::float32}, 1000));
+  Stream stream(make_info(
+      {SampleType::int8, SampleType::float64, SampleType::uint16, SampleType::float32}, 1000));
   StreamWriter writer(stream);
   constexpr std::uint64_t count = 500;  // several blocks
   std::vector<std::int8_t> a;

@@ -76,7 +76,8 @@ TEST_CASE("a configuration runs, and is kept in the recording") {
   REQUIRE(wait_until_finished(engine, 30.0));
   CHECK(engine.stop().errors.empty());
   CHECK(Recording::open(directory / "a.h5").configuration() == good);
-  for (const char* name : {"g.csv", "m.csv", "g.csv-metadata.json", "m.csv-metadata.json"}) CHECK(exists(directory / name));
+  for (const char* name : {"g.csv", "m.csv", "g.csv-metadata.json", "m.csv-metadata.json"})
+    CHECK(exists(directory / name));
 }
 
 TEST_CASE("what is wrong in a configuration is named with file, line and column, in one line") {
@@ -86,7 +87,9 @@ TEST_CASE("what is wrong in a configuration is named with file, line and column,
     std::vector<std::string> parts;
   };
   const std::vector<Case> cases{
-      {"title: a run", "titel: a run", {"c.yaml:1:1", "unknown key 'titel'", "did you mean 'title'"}},
+      {"title: a run",
+       "titel: a run",
+       {"c.yaml:1:1", "unknown key 'titel'", "did you mean 'title'"}},
       {"title: a run", "title: a run\ntitle: again", {"c.yaml:2:1", "'title' stands twice"}},
       {"duration: 2 min", "duration: 2", {"c.yaml:2:11", "units s, ms"}},
       {"duration: 2 min", "duration: 2 parsec", {"c.yaml:2:11", "'2 parsec'"}},
@@ -109,10 +112,16 @@ TEST_CASE("what is wrong in a configuration is named with file, line and column,
       {"path: a.h5", "path: a.xyz", {".h5"}},
       {"path: a.h5", "path: none/a.h5", {"none"}},
       {"flush: 250 ms", "flush: 0 s", {"at least 1 ms"}},
-      {"  - {path: a.h5, flush: 250 ms}", "  - {path: a.h5}\n  - {path: a.h5}", {"unfinished recording", "a.h5"}},
+      {"  - {path: a.h5, flush: 250 ms}",
+       "  - {path: a.h5}\n  - {path: a.h5}",
+       {"unfinished recording", "a.h5"}},
       {"sources:", "sources: []\nxources:", {"c.yaml"}},
-      {"{type: timing", "{type: recording, path: \"${SPILLWAY_NO_SUCH_VARIABLE}/x.json\"}\n  - {type: timing", {"SPILLWAY_NO_SUCH_VARIABLE", "not set"}},
-      {"{type: timing", "{type: recording, path: no/such.json}\n  - {type: timing", {"such.json", "No such file"}},
+      {"{type: timing",
+       "{type: recording, path: \"${SPILLWAY_NO_SUCH_VARIABLE}/x.json\"}\n  - {type: timing",
+       {"SPILLWAY_NO_SUCH_VARIABLE", "not set"}},
+      {"{type: timing",
+       "{type: recording, path: no/such.json}\n  - {type: timing",
+       {"such.json", "No such file"}},
   };
   for (const Case& c : cases) {
     const std::string message = error_of(replaced(good, c.what, c.with), directory);
@@ -126,5 +135,6 @@ TEST_CASE("what is wrong in a configuration is named with file, line and column,
   CHECK(contains(error_of("", directory), "mapping"));
   CHECK(contains(error_of("a: [1", directory), "c.yaml:"));
   CHECK(contains(message_of([&] { (void)read_configuration(directory.path()); }), "directory"));
-  CHECK(contains(message_of([&] { (void)read_configuration(directory / "none.yaml"); }), "No such file"));
+  CHECK(contains(message_of([&] { (void)read_configuration(directory / "none.yaml"); }),
+                 "No such file"));
 }

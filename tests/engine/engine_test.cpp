@@ -19,16 +19,22 @@ namespace {
 // A disk that stalls: holds each append up until it is let go.
 class StallingSink : public Sink {
  public:
-  StallingSink(std::unique_ptr<Sink> inner, std::atomic<bool>& stalled) : inner_(std::move(inner)), stalled_(stalled) {}
+  StallingSink(std::unique_ptr<Sink> inner, std::atomic<bool>& stalled)
+      : inner_(std::move(inner)), stalled_(stalled) {}
   void begin(const RecordingInfo& info) override { inner_->begin(info); }
-  void append(std::size_t stream, const Chunk& chunk, const Block& block, const CalibrationSet& set) override {
+  void append(std::size_t stream, const Chunk& chunk, const Block& block,
+              const CalibrationSet& set) override {
     while (stalled_) std::this_thread::sleep_for(1ms);
     inner_->append(stream, chunk, block, set);
   }
-  void append(std::size_t stream, std::span<const Anchor> anchors) override { inner_->append(stream, anchors); }
+  void append(std::size_t stream, std::span<const Anchor> anchors) override {
+    inner_->append(stream, anchors);
+  }
   void flush() override { inner_->flush(); }
   void close(const Ending& ending) override { inner_->close(ending); }
-  [[nodiscard]] std::uint64_t bytes_written() const noexcept override { return inner_->bytes_written(); }
+  [[nodiscard]] std::uint64_t bytes_written() const noexcept override {
+    return inner_->bytes_written();
+  }
   [[nodiscard]] std::string name() const override { return inner_->name(); }
 
  private:
@@ -80,7 +86,10 @@ TEST_CASE("push, filter, record, read back: the main path") {
   const std::string path = directory / "run.h5";
   Report report;
   {
-    Engine engine({.title = "main path", .memory_budget = 64_MiB, .configuration = "a: 1", .graph_thread = true});
+    Engine engine({.title = "main path",
+                   .memory_budget = 64_MiB,
+                   .configuration = "a: 1",
+                   .graph_thread = true});
     ChannelOptions options = channel("strain0");
     options.calibration = Linear{1.2e-3, 0.0};
     const auto strain = engine.add_channel<std::int16_t>(options);
@@ -92,7 +101,8 @@ TEST_CASE("push, filter, record, read back: the main path") {
     for (int i = 0; i < 100; ++i) {
       const auto block = writer.claim(256);
       REQUIRE(block.size() == 256);
-      for (std::size_t k = 0; k < block.size(); ++k) block[k] = static_cast<std::int16_t>(writer.next().value % 1000);
+      for (std::size_t k = 0; k < block.size(); ++k)
+        block[k] = static_cast<std::int16_t>(writer.next().value % 1000);
       writer.publish(block.size());
       if (i == 50) writer.gap({7});
       std::this_thread::sleep_for(1ms);
@@ -150,7 +160,9 @@ TEST_CASE("a stalled recorder on a small ring: the file names exactly the range 
   Engine engine;
   Subscription& events = engine.subscribe();
   const auto source = engine.add_channel<std::int32_t>(channel("x", 256));
-  engine.record(std::make_unique<StallingSink>(std::make_unique<Hdf5Sink>(path, Existing::refuse), stalled), 20ms, {source});
+  engine.record(
+      std::make_unique<StallingSink>(std::make_unique<Hdf5Sink>(path, Existing::refuse), stalled),
+      20ms, {source});
   engine.start();
   Writer<std::int32_t> writer = source.writer();
   const auto push = [&](int count) {
@@ -181,7 +193,8 @@ TEST_CASE("a stalled recorder on a small ring: the file names exactly the range 
   std::vector<std::int32_t> values(s.rows);
   recording.read_raw<std::int32_t>(0, 0, 0, values);
   std::uint64_t wrong = 0;
-  for (std::uint64_t row = 0; row < s.rows; ++row) wrong += static_cast<std::uint64_t>(values[row]) != s.number(row).value;
+  for (std::uint64_t row = 0; row < s.rows; ++row)
+    wrong += static_cast<std::uint64_t>(values[row]) != s.number(row).value;
   CHECK(wrong == 0);
   Event lost;
   REQUIRE(has_event(events, EventKind::samples_lost, &lost));
@@ -200,7 +213,8 @@ TEST_CASE("a stalled recording delays neither acquisition, nor the graph, nor an
   engine.start();
   Writer<double> writer = source.writer();
   for (int i = 0; i < 5000; ++i) writer.push(1.0);
-  for (int i = 0; i < 5000 && engine.status().at(1).streams.at(1).recorded < 5000; ++i) std::this_thread::sleep_for(1ms);
+  for (int i = 0; i < 5000 && engine.status().at(1).streams.at(1).recorded < 5000; ++i)
+    std::this_thread::sleep_for(1ms);
   CHECK(engine.status().at(1).streams.at(1).recorded == 5000);
   CHECK(engine.status().at(0).streams.at(1).recorded == 0);
   stalled = false;
@@ -300,12 +314,23 @@ TEST_CASE("set-up refuses what can't work, and leaves no file behind") {
   TemporaryDirectory directory;
   {
     Engine engine({.title = "", .memory_budget = 1_MiB, .configuration = "", .graph_thread = true});
-    CHECK(contains(message_of([&] { (void)engine.add_channel<double>(channel("big", 1 << 20)); }), "memory budget"));
+    CHECK(contains(message_of([&] { (void)engine.add_channel<double>(channel("big", 1 << 20)); }),
+                   "memory budget"));
     const auto x = engine.add_channel<double>(channel("x", 1024));
-    CHECK(contains(message_of([&] { (void)engine.add_channel<double>(channel("x", 1024)); }), "exists already"));
-    CHECK(contains(message_of([&] { engine.record({directory / "a.txt", 1s, Existing::refuse}); }), ".h5"));
-    CHECK(contains(message_of([&] { engine.record({directory / "none/a.h5", 1s, Existing::refuse}); }), "none"));
-    CHECK(contains(message_of([&] { engine.record({directory / "a.h5", 0s, Existing::refuse}); }), "flush"));
+    CHECK(contains(message_of([&] { (void)engine.add_channel<double>(channel("x", 1024)); }),
+                   "exists already"));
+    CHECK(contains(message_of([&] {
+                     engine.record({directory / "a.txt", 1s, Existing::refuse});
+                   }),
+                   ".h5"));
+    CHECK(contains(message_of([&] {
+                     engine.record({directory / "none/a.h5", 1s, Existing::refuse});
+                   }),
+                   "none"));
+    CHECK(contains(message_of([&] {
+                     engine.record({directory / "a.h5", 0s, Existing::refuse});
+                   }),
+                   "flush"));
     CHECK(contains(message_of([&] { (void)engine.stream("y"); }), "no stream or node 'y'"));
     (void)engine.graph().add(lowpass(Butterworth{}, 5_kHz), x, "low");
     engine.record({directory / "b.h5", 1s, Existing::refuse});

@@ -60,17 +60,28 @@ Report record_to(Engine& engine, const std::string& path) {
 Json write_recording(const TemporaryDirectory& directory, std::int16_t frames) {
   std::string data(16, 'h');  // a header to skip
   for (std::int16_t i = 0; i < frames; ++i)
-    for (const std::int16_t v : {i, static_cast<std::int16_t>(-i)}) data.append(reinterpret_cast<const char*>(&v), sizeof v);
+    for (const std::int16_t v : {i, static_cast<std::int16_t>(-i)})
+      data.append(reinterpret_cast<const char*>(&v), sizeof v);
   write_text(directory / "data.i16", data);
   const auto channel = [](const char* name) {
-    return Json{{"name", name}, {"unit", "mV"}, {"calibration", {{"kind", "linear"}, {"scale", 0.5}, {"offset", 1.0}}},
-                {"adc", {{"bits", 12}, {"min", -100}, {"max", 100}}}, {"missing_raw_value", 50}};
+    return Json{{"name", name},
+                {"unit", "mV"},
+                {"calibration", {{"kind", "linear"}, {"scale", 0.5}, {"offset", 1.0}}},
+                {"adc", {{"bits", 12}, {"min", -100}, {"max", 100}}},
+                {"missing_raw_value", 50}};
   };
-  return {{"start", {{"utc", "2018-06-21T18:21:56"}}},
-          {"streams", Json::array({{{"name", "s"}, {"file", "data.i16"}, {"offset_bytes", 16}, {"dtype", "int16"}, {"byte_order", "little"},
-                        {"layout", "interleaved"}, {"frames", frames}, {"channel_count", 2},
-                        {"time", {{"kind", "uniform"}, {"rate_hz", 249.89}, {"t0_s", 1.5}}},
-                        {"channels", {channel("up"), channel("down")}}}})}};
+  return {
+      {"start", {{"utc", "2018-06-21T18:21:56"}}},
+      {"streams", Json::array({{{"name", "s"},
+                                {"file", "data.i16"},
+                                {"offset_bytes", 16},
+                                {"dtype", "int16"},
+                                {"byte_order", "little"},
+                                {"layout", "interleaved"},
+                                {"frames", frames},
+                                {"channel_count", 2},
+                                {"time", {{"kind", "uniform"}, {"rate_hz", 249.89}, {"t0_s", 1.5}}},
+                                {"channels", {channel("up"), channel("down")}}}})}};
 }
 
 std::string error_of(const Json& json, const TemporaryDirectory& directory) {
@@ -108,7 +119,8 @@ TEST_CASE("the generator's faults are in the recording, to the sample") {
     const double sine = std::sin(2.0 * 3.141592653589793 * 5.0 * static_cast<double>(n) / 1000.0);
     const bool clipped = std::abs(sine) > 0.9;
     wrong += std::abs(values[0][row] - std::clamp(sine, -0.9, 0.9)) > 1e-9;
-    wrong += std::abs(std::abs(sine) - 0.9) > 1e-9 && quality[0][row] != (clipped ? saturated : Quality::good());
+    wrong += std::abs(std::abs(sine) - 0.9) > 1e-9 &&
+             quality[0][row] != (clipped ? saturated : Quality::good());
     const bool nan = n >= 100 && n < 105;
     wrong += std::isnan(values[1][row]) != nan;
     wrong += quality[1][row] != (nan ? Quality(Verdict::bad, Quality::missing) : Quality::good());
@@ -179,7 +191,10 @@ TEST_CASE("this machine's timing and load: every period is a sample or a missing
     CHECK(memory[0] > 1.0);
   }
   Engine other;
-  CHECK(contains(message_of([&] { add_source(other, TimingJitter{.name = "t", .period = 1ns, .duration = {}}); }), "10 us to 1 h"));
+  CHECK(contains(message_of([&] {
+                   add_source(other, TimingJitter{.name = "t", .period = 1ns, .duration = {}});
+                 }),
+                 "10 us to 1 h"));
 }
 
 TEST_CASE("a recording is played with its values, times, calibration and flags") {
@@ -208,7 +223,9 @@ TEST_CASE("a recording is played with its values, times, calibration and flags")
     const auto at = static_cast<std::size_t>(i);
     wrong += raw[at] != -i;
     wrong += mv[at] != 0.5 * -i + 1.0;
-    const Quality expected = i == 50 ? Quality(Verdict::bad, Quality::missing) : i >= 100 ? Quality(Verdict::suspect, Quality::out_of_range) : Quality::good();
+    const Quality expected = i == 50    ? Quality(Verdict::bad, Quality::missing)
+                             : i >= 100 ? Quality(Verdict::suspect, Quality::out_of_range)
+                                        : Quality::good();
     wrong += quality[at] != expected;
   }
   CHECK(wrong == 0);
@@ -220,8 +237,13 @@ TEST_CASE("time stamps and blocks of a recording") {
   SECTION("time stamps") {
     std::vector<std::int64_t> ticks;
     for (std::int64_t i = 0; i < 1000; ++i) ticks.push_back(1'000'000 + i * 3 + i % 2);
-    write_text(directory / "t.i64", std::string(reinterpret_cast<const char*>(ticks.data()), ticks.size() * 8));
-    json["streams"][0]["time"] = {{"kind", "timestamps"}, {"file", "t.i64"}, {"dtype", "int64"}, {"tick_s", 1e-6}, {"epoch", "boot"}};
+    write_text(directory / "t.i64",
+               std::string(reinterpret_cast<const char*>(ticks.data()), ticks.size() * 8));
+    json["streams"][0]["time"] = {{"kind", "timestamps"},
+                                  {"file", "t.i64"},
+                                  {"dtype", "int64"},
+                                  {"tick_s", 1e-6},
+                                  {"epoch", "boot"}};
     write_text(directory / "recording.json", json.dump());
     Engine engine;
     add_source(engine, RecordingSource{directory / "recording.json", {"s"}, false});
@@ -235,9 +257,12 @@ TEST_CASE("time stamps and blocks of a recording") {
   SECTION("blocks") {
     // Frames 0 to 399 in time, the rest a second late: a step, and every stamp kept.
     const std::vector<std::int64_t> rows{0, 400, 0, 52'297, 400, 600, 85'211, 160'000};
-    write_text(directory / "b.i64", std::string(reinterpret_cast<const char*>(rows.data()), rows.size() * 8));
-    json["streams"][0]["time"] = {{"kind", "blocks"}, {"file", "b.i64"}, {"dtype", "int64"}, {"blocks", 2}, {"tick_s", 3.0517578125e-05},
-                                  {"epoch", "recorder start"}, {"nominal_rate_hz", 250.0}};
+    write_text(directory / "b.i64",
+               std::string(reinterpret_cast<const char*>(rows.data()), rows.size() * 8));
+    json["streams"][0]["time"] = {{"kind", "blocks"},           {"file", "b.i64"},
+                                  {"dtype", "int64"},           {"blocks", 2},
+                                  {"tick_s", 3.0517578125e-05}, {"epoch", "recorder start"},
+                                  {"nominal_rate_hz", 250.0}};
     write_text(directory / "recording.json", json.dump());
     Engine engine;
     add_source(engine, RecordingSource{directory / "recording.json", {}, false});
@@ -267,7 +292,8 @@ TEST_CASE("a sidecar that is wrong is named with file, place and what is allowed
     return message;
   };
   CHECK(contains(broken([](Json& j) { j["streams"][0]["frames"] = 101; }), "promises 101 rows"));
-  CHECK(contains(broken([](Json& j) { j["streams"][0]["frames"] = std::uint64_t{1} << 63; }), "promises"));
+  CHECK(contains(broken([](Json& j) { j["streams"][0]["frames"] = std::uint64_t{1} << 63; }),
+                 "promises"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["frames"] = -1; }), "whole number"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["offset_bytes"] = 1e9; }), "whole number"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["file"] = "none.i16"; }), "none.i16"));
@@ -275,22 +301,24 @@ TEST_CASE("a sidecar that is wrong is named with file, place and what is allowed
   CHECK(contains(broken([](Json& j) { j["streams"][0]["dtype"] = "int12"; }), "int12"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["byte_order"] = "big"; }), "little"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["layout"] = "planar"; }), "interleaved"));
-  CHECK(contains(broken([](Json& j) { j["streams"][0]["channel_count"] = 3; }), "channel_count is 3"));
-  CHECK(contains(broken([](Json& j) { j["streams"][0]["time"]["kind"] = "guess"; }), "uniform, timestamps, blocks"));
+  CHECK(contains(broken([](Json& j) { j["streams"][0]["channel_count"] = 3; }),
+                 "channel_count is 3"));
+  CHECK(contains(broken([](Json& j) { j["streams"][0]["time"]["kind"] = "guess"; }),
+                 "uniform, timestamps, blocks"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["time"]["rate_hz"] = 0; }), "rate"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["channels"][0]["name"] = 7; }), "'name'"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["channels"][1]["name"] = "up"; }), "twice"));
   CHECK(contains(broken([](Json& j) { j.erase("streams"); }), "'streams'"));
   write_text(directory / "recording.json", "{ not json");
   CHECK(contains(message_of([&] {
-          Engine engine;
-          add_source(engine, RecordingSource{directory / "recording.json", {}, false});
-        }),
-        "not JSON"));
+                   Engine engine;
+                   add_source(engine, RecordingSource{directory / "recording.json", {}, false});
+                 }),
+                 "not JSON"));
   write_text(directory / "recording.json", good.dump());
   CHECK(contains(message_of([&] {
-          Engine engine;
-          add_source(engine, RecordingSource{directory / "recording.json", {"t"}, false});
-        }),
-        "no stream 't'"));
+                   Engine engine;
+                   add_source(engine, RecordingSource{directory / "recording.json", {"t"}, false});
+                 }),
+                 "no stream 't'"));
 }

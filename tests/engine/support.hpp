@@ -39,8 +39,9 @@ inline bool accounts_for_everything(const RecordedStream& s) {
     recorded += segment.count;
   }
   take_gaps();
-  return g == s.gaps.size() && next == s.counts.produced && lost == s.counts.lost && missing == s.counts.missing &&
-         recorded == s.counts.recorded && recorded == s.rows && recorded + lost + missing == s.counts.produced;
+  return g == s.gaps.size() && next == s.counts.produced && lost == s.counts.lost &&
+         missing == s.counts.missing && recorded == s.counts.recorded && recorded == s.rows &&
+         recorded + lost + missing == s.counts.produced;
 }
 
 }  // namespace spillway::test

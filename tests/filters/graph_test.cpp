@@ -13,7 +13,8 @@ using namespace spillway::test;
 
 namespace {
 
-StreamInfo stream_info(std::string name, std::vector<std::string> channels, std::optional<Rate> rate = Rate(1000, 1)) {
+StreamInfo stream_info(std::string name, std::vector<std::string> channels,
+                       std::optional<Rate> rate = Rate(1000, 1)) {
   StreamInfo info;
   info.name = std::move(name);
   info.rate = rate;
@@ -60,18 +61,22 @@ std::vector<Collected> run(Graph graph, const Stream& stream, std::size_t block)
       all[n].missing += out.missing.value;
       for (std::size_t f = 0; f < out.frames.count(); ++f)
         for (std::size_t l = 0; l < out.frames.lanes; ++l)
-          all[n].frames[out.first.value + f].emplace_back(out.frames.values[f * out.frames.lanes + l],
-                                                          out.frames.quality[f * out.frames.lanes + l].byte());
+          all[n].frames[out.first.value + f].emplace_back(
+              out.frames.values[f * out.frames.lanes + l],
+              out.frames.quality[f * out.frames.lanes + l].byte());
     }
     if (chunk.stop == Stop::drained) return all;
   }
 }
 
 bool same(const Collected& a, const Collected& b) {
-  if (a.lost != b.lost || a.missing != b.missing || a.frames.size() != b.frames.size()) return false;
+  if (a.lost != b.lost || a.missing != b.missing || a.frames.size() != b.frames.size())
+    return false;
   return std::ranges::equal(a.frames, b.frames, [](const auto& x, const auto& y) {
-    return x.first == y.first && std::ranges::equal(x.second, y.second, [](const auto& p, const auto& q) {
-             return p.second == q.second && (std::bit_cast<std::uint64_t>(p.first) == std::bit_cast<std::uint64_t>(q.first) ||
+    return x.first == y.first &&
+           std::ranges::equal(x.second, y.second, [](const auto& p, const auto& q) {
+             return p.second == q.second && (std::bit_cast<std::uint64_t>(p.first) ==
+                                                 std::bit_cast<std::uint64_t>(q.first) ||
                                              (std::isnan(p.first) && std::isnan(q.first)));
            });
   });
@@ -85,30 +90,38 @@ std::string message_of(const auto& f) {
   }
   return "(no error)";
 }
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 std::string build_error(const std::string& yaml) {
   return message_of([&] {
-    (void)Graph(graph_from_yaml(yaml, "g.yaml"), {stream_info("ecg", {"I", "II"}), stream_info("odd", {"x"}, std::nullopt)});
+    (void)Graph(graph_from_yaml(yaml, "g.yaml"),
+                {stream_info("ecg", {"I", "II"}), stream_info("odd", {"x"}, std::nullopt)});
   });
 }
 
 }  // namespace
 
-TEST_CASE("a graph gives the same bits however its input is cut, gaps and calibration changes included") {
+TEST_CASE(
+    "a graph gives the same bits however its input is cut, gaps and calibration changes included") {
   const std::uint64_t seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   Stream stream(stream_info("a", {"x", "y"}));
   Writer<std::int16_t> writer(stream);
   for (int i = 0; i < 20'000; ++i) {
-    const std::array<std::int16_t, 2> frame{static_cast<std::int16_t>(random() % 4096), static_cast<std::int16_t>(random() % 4096)};
+    const std::array<std::int16_t, 2> frame{static_cast<std::int16_t>(random() % 4096),
+                                            static_cast<std::int16_t>(random() % 4096)};
     Quality q;
-    if (random() % 500 == 0) q = Quality(Verdict::bad, Quality::missing);
-    else if (random() % 300 == 0) q = Quality(Verdict::suspect, Quality::out_of_range);
+    if (random() % 500 == 0)
+      q = Quality(Verdict::bad, Quality::missing);
+    else if (random() % 300 == 0)
+      q = Quality(Verdict::suspect, Quality::out_of_range);
     writer.push(std::span<const std::int16_t>(frame), q);
     if (random() % 1000 == 0) writer.gap({1 + random() % 50});
-    if (random() % 2000 == 0) writer.calibrate(random() % 2, Linear{static_cast<double>(random() % 7 + 1), 0.0});
+    if (random() % 2000 == 0)
+      writer.calibrate(random() % 2, Linear{static_cast<double>(random() % 7 + 1), 0.0});
   }
   const auto whole = run(Graph(chain(), {stream.info()}, 4096), stream, 4096);
   REQUIRE(whole[0].frames.size() == 20'000);
@@ -124,7 +137,8 @@ TEST_CASE("edges carry engineering units, raw() opts out") {
   Writer<std::int16_t> writer(stream);
   for (std::int16_t i = 0; i < 100; ++i) {
     const std::array<std::int16_t, 2> frame{i, static_cast<std::int16_t>(2 * i)};
-    writer.push(std::span<const std::int16_t>(frame), i == 50 ? Quality(Verdict::bad, Quality::missing) : Quality::good());
+    writer.push(std::span<const std::int16_t>(frame),
+                i == 50 ? Quality(Verdict::bad, Quality::missing) : Quality::good());
   }
   const Graph graph(chain(), {stream.info()});
   CHECK(graph.output_info(2).channels.size() == 1);
@@ -157,9 +171,12 @@ TEST_CASE("a graph's state, saved and loaded in the middle, goes on with the sam
   Block block(stream.info(), 500);
   Graph first(chain(), {stream.info()});
   Graph second(chain(), {stream.info()});
-  const auto feed = [&](Graph& graph, const Chunk& chunk) { graph.process(0, chunk, block, reader.calibrations(chunk.calibrations)); };
+  const auto feed = [&](Graph& graph, const Chunk& chunk) {
+    graph.process(0, chunk, block, reader.calibrations(chunk.calibrations));
+  };
   for (int i = 0; i < 1000; ++i) {
-    const std::array<std::int16_t, 2> frame{static_cast<std::int16_t>(i * 37 % 1000), static_cast<std::int16_t>(i * 91 % 1000)};
+    const std::array<std::int16_t, 2> frame{static_cast<std::int16_t>(i * 37 % 1000),
+                                            static_cast<std::int16_t>(i * 91 % 1000)};
     writer.push(std::span<const std::int16_t>(frame));
   }
   feed(first, reader.read(block));
@@ -190,7 +207,8 @@ graph:
     type: calibrate
     input: raw(a/x)
     calibration: {slope: 2.5, offset: -1, unit_out: V, certificate: "12/34"}
-)", "g.yaml");
+)",
+                                         "g.yaml");
   REQUIRE(spec.nodes.size() == 3);
   const auto& low = std::get<LowPass>(spec.nodes[0].kind);
   CHECK(low.family.order == 4);
@@ -218,7 +236,8 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
     std::vector<std::string> parts;
   };
   const std::vector<Case> cases{
-      {node("type: lowpass, input: ecg, ordr: 4, cutoff: 1 Hz"), {"g.yaml:2:", "'ordr'", "node 'n'", "did you mean 'order'"}},
+      {node("type: lowpass, input: ecg, ordr: 4, cutoff: 1 Hz"),
+       {"g.yaml:2:", "'ordr'", "node 'n'", "did you mean 'order'"}},
       {node("type: lowpas, input: ecg"), {"g.yaml:2:", "did you mean 'lowpass'"}},
       {node("type: lowpass, input: ecg"), {"g.yaml:2:", "lacks the key 'cutoff'"}},
       {node("type: lowpass, input: ecg, cutoff: 40"), {"g.yaml:2:", "units Hz, mHz, kHz, MHz"}},
@@ -226,16 +245,24 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
       {node("type: lowpass, input: ecg, cutoff: 500 Hz"), {"g.yaml:2:5", "node 'n'", "500"}},
       {node("type: lowpass, input: ecg, order: 13, cutoff: 1 Hz"), {"'13'", "1 to 12"}},
       {node("type: lowpass, input: odd, cutoff: 1 Hz"), {"node 'n'", "irregular"}},
-      {node("type: moving_average, input: ecg, window: 0"), {"g.yaml:2:", "'0'", "whole number from 1"}},
+      {node("type: moving_average, input: ecg, window: 0"),
+       {"g.yaml:2:", "'0'", "whole number from 1"}},
       {node("type: moving_average, input: ecg, window: many"), {"'many'"}},
-      {node("type: moving_average, input: ecq, window: 3"), {"g.yaml:2:5", "unknown input 'ecq'", "did you mean 'ecg'"}},
+      {node("type: moving_average, input: ecq, window: 3"),
+       {"g.yaml:2:5", "unknown input 'ecq'", "did you mean 'ecg'"}},
       {node("type: moving_average, input: ecg/III, window: 3"), {"no channel 'III'"}},
       {node("type: calibrate, input: n"), {"cycle", "n <- n"}},
-      {"graph:\n  - {id: a, type: calibrate, input: b}\n  - {id: b, type: calibrate, input: a}\n", {"g.yaml:2:5", "cycle"}},
-      {"graph:\n  - {id: a, type: calibrate, input: ecg}\n  - {id: a, type: calibrate, input: ecg}\n", {"node 'a'", "another node"}},
+      {"graph:\n  - {id: a, type: calibrate, input: b}\n  - {id: b, type: calibrate, input: a}\n",
+       {"g.yaml:2:5", "cycle"}},
+      {"graph:\n  - {id: a, type: calibrate, input: ecg}\n  - {id: a, type: calibrate, input: "
+       "ecg}\n",
+       {"node 'a'", "another node"}},
       {"graph:\n  - {id: ecg, type: calibrate, input: ecg}\n", {"a stream has this name"}},
-      {"graph:\n  - {id: a, type: calibrate, input: ecg}\n  - {id: b, type: calibrate, input: raw(a)}\n", {"raw(a)"}},
-      {"graph:\n  - {id: a, id: b, type: calibrate, input: ecg}\n", {"g.yaml:2:", "'id' stands twice"}},
+      {"graph:\n  - {id: a, type: calibrate, input: ecg}\n  - {id: b, type: calibrate, input: "
+       "raw(a)}\n",
+       {"raw(a)"}},
+      {"graph:\n  - {id: a, id: b, type: calibrate, input: ecg}\n",
+       {"g.yaml:2:", "'id' stands twice"}},
       {"graph: 3\n", {"g.yaml:1:8", "list"}},
       {"graph:\n  - {id: a, type: calibrate, input: ecg\n", {"g.yaml:"}},
   };

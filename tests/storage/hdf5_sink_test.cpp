@@ -21,8 +21,10 @@ using namespace spillway::test;
 
 namespace {
 
-constexpr std::array all_types{SampleType::int8,   SampleType::int16,  SampleType::int32,  SampleType::int64,   SampleType::uint8,
-                               SampleType::uint16, SampleType::uint32, SampleType::uint64, SampleType::float32, SampleType::float64};
+constexpr std::array all_types{SampleType::int8,   SampleType::int16,  SampleType::int32,
+                               SampleType::int64,  SampleType::uint8,  SampleType::uint16,
+                               SampleType::uint32, SampleType::uint64, SampleType::float32,
+                               SampleType::float64};
 
 // A value that its number gives away, extremes included.
 template <class T>
@@ -109,7 +111,8 @@ TEST_CASE("gaps, losses, clocks and calibrations come back as the reader saw the
   Hdf5Sink sink(directory / "a.h5", Existing::refuse);
   sink.begin(recording_of({info}));
   const auto push = [&](int count) {
-    for (int i = 0; i < count; ++i) writer.push(static_cast<std::int16_t>(writer.next().value % 1000));
+    for (int i = 0; i < count; ++i)
+      writer.push(static_cast<std::int16_t>(writer.next().value % 1000));
   };
   writer.stamp({std::chrono::seconds(3), 77});
   push(40);
@@ -171,8 +174,10 @@ TEST_CASE("gaps, losses, clocks and calibrations come back as the reader saw the
     const double x = static_cast<double>(n % 1000);
     wrong += raw[row] != static_cast<std::int16_t>(n % 1000);
     wrong += calibrated[row] != (n < 55 ? 0.5 * x + 1.0 : 2.0 * x);
-    const Time expected = n < writer.next().value - 3 ? std::chrono::seconds(3) + info.rate->duration(n)
-                                                      : std::chrono::seconds(60) + info.rate->duration(n - (writer.next().value - 3));
+    const Time expected =
+        n < writer.next().value - 3
+            ? std::chrono::seconds(3) + info.rate->duration(n)
+            : std::chrono::seconds(60) + info.rate->duration(n - (writer.next().value - 3));
     wrong += times[row] != expected;
   }
   CHECK(wrong == 0);
@@ -204,7 +209,8 @@ TEST_CASE("irregular streams keep their exact times") {
   CHECK(recording.streams()[0].segments.size() == 2);
   std::vector<Quality> quality(times.size());
   recording.read_quality(0, 0, 0, quality);
-  CHECK(std::ranges::count_if(quality, [](Quality q) { return q.has(Quality::time_uncertain); }) == 1);
+  CHECK(std::ranges::count_if(quality, [](Quality q) { return q.has(Quality::time_uncertain); }) ==
+        1);
   CHECK(quality[1000].has(Quality::time_uncertain));
 }
 
@@ -230,7 +236,8 @@ TEST_CASE("a growing file can be read, and never shows a row that was not flushe
         std::vector<double> values(rows);
         growing.read_raw<double>(0, 0, 0, values);
         right = growing.status() == "recording" && rows == n;
-        for (std::uint64_t i = 0; i < rows; ++i) right = right && values[i] == static_cast<double>(i);
+        for (std::uint64_t i = 0; i < rows; ++i)
+          right = right && values[i] == static_cast<double>(i);
       } catch (const std::exception& e) {
         fmt::print(stderr, "{}\n", e.what());
       }
@@ -370,8 +377,10 @@ TEST_CASE("empty streams, many channels and odd names are recorded") {
 
 TEST_CASE("what is no recording is told so") {
   TemporaryDirectory directory;
-  CHECK(contains(message_of([&] { (void)Recording::open(directory / "none.h5"); }), "No such file"));
+  CHECK(
+      contains(message_of([&] { (void)Recording::open(directory / "none.h5"); }), "No such file"));
   CHECK(contains(message_of([&] { (void)Recording::open(directory.path()); }), "directory"));
   write_text(directory / "text.h5", "not HDF5 at all");
-  CHECK(contains(message_of([&] { (void)Recording::open(directory / "text.h5"); }), "not a recording"));
+  CHECK(contains(message_of([&] { (void)Recording::open(directory / "text.h5"); }),
+                 "not a recording"));
 }

@@ -36,7 +36,7 @@ struct Calibration {
   std::string certificate;     // number or address of the certificate
 
   Calibration() = default;
-  Calibration(Linear step) : steps{step} {}                  // NOLINT(google-explicit-constructor)
+  Calibration(Linear step) : steps{step} {}                 // NOLINT(google-explicit-constructor)
   Calibration(Polynomial step) : steps{std::move(step)} {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool is_identity() const noexcept { return steps.empty(); }

@@ -15,13 +15,21 @@ namespace spillway {
 template <std::size_t Bytes>
 struct Carrier;
 template <>
-struct Carrier<1> { using type = std::uint8_t; };
+struct Carrier<1> {
+  using type = std::uint8_t;
+};
 template <>
-struct Carrier<2> { using type = std::uint16_t; };
+struct Carrier<2> {
+  using type = std::uint16_t;
+};
 template <>
-struct Carrier<4> { using type = std::uint32_t; };
+struct Carrier<4> {
+  using type = std::uint32_t;
+};
 template <>
-struct Carrier<8> { using type = std::uint64_t; };
+struct Carrier<8> {
+  using type = std::uint64_t;
+};
 
 template <class T>
 inline constexpr std::uint64_t samples_per_word = 8 / sizeof(T);
@@ -116,13 +124,12 @@ void copy_lane(const typename Atomics::Word* words, std::uint64_t slots, std::ui
   while (begin < end) {
     const std::uint64_t offset = begin % per_word;
     const std::uint64_t count = std::min(per_word - offset, end - begin);
-    const std::uint64_t word =
-        words[(begin & mask) / per_word].load(std::memory_order_relaxed);
+    const std::uint64_t word = words[(begin & mask) / per_word].load(std::memory_order_relaxed);
     if (count == per_word) {
       std::memcpy(static_cast<void*>(out), &word, sizeof word);
     } else {
-      std::memcpy(static_cast<void*>(out), reinterpret_cast<const char*>(&word) + offset * sizeof(T),
-                  count * sizeof(T));
+      std::memcpy(static_cast<void*>(out),
+                  reinterpret_cast<const char*>(&word) + offset * sizeof(T), count * sizeof(T));
     }
     out += count;
     begin += count;

@@ -29,9 +29,9 @@ enum class GapCause : std::uint8_t {
 struct Mark {
   MarkKind kind = MarkKind::start;
   GapCause cause = GapCause::source;
-  std::uint32_t calibrations = 0;   // which set of calibrations applies, see Stream::calibrations
-  std::uint64_t position = 0;       // of the first sample it applies to
-  std::uint64_t gaps = 0;           // missing so far: sample number = position + gaps
+  std::uint32_t calibrations = 0;  // which set of calibrations applies, see Stream::calibrations
+  std::uint64_t position = 0;      // of the first sample it applies to
+  std::uint64_t gaps = 0;          // missing so far: sample number = position + gaps
   // Regular streams: sample `clock_sample` is at `clock_time` ns from the origin, the rate
   // gives the rest. A gap does not touch them, so that rounding never adds up.
   std::uint64_t clock_sample = 0;

@@ -36,8 +36,8 @@ struct Chunk {
   bool mixed = false;
   bool new_segment = false;  // the clock was set, or samples are missing or lost, before `first`
 
-  SampleNumber first;  // of the first sample delivered; from + lost + missing
-  SampleCount count;   // samples delivered
+  SampleNumber first;     // of the first sample delivered; from + lost + missing
+  SampleCount count;      // samples delivered
   std::uint64_t row = 0;  // its position: samples pushed before it, gaps not counted
   Time time{};            // of `first`; irregular streams: block.times() has them all
   // The clock of a regular stream: sample `clock_sample` is at `clock_time`.
@@ -126,8 +126,10 @@ class StreamReader {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     while (pending() < count) {
       if (std::chrono::steady_clock::now() >= deadline) return false;
-      if constexpr (std::is_same_v<Strategy, Sleep>) std::this_thread::sleep_for(strategy.interval);
-      else if constexpr (std::is_same_v<Strategy, Yield>) std::this_thread::yield();
+      if constexpr (std::is_same_v<Strategy, Sleep>)
+        std::this_thread::sleep_for(strategy.interval);
+      else if constexpr (std::is_same_v<Strategy, Yield>)
+        std::this_thread::yield();
     }
     return true;
   }
@@ -182,7 +184,8 @@ class Reader : public StreamReader {
     Samples samples{StreamReader::read(block_), {}, {}, {}};
     samples.values = std::as_const(block_).template values<T>(0).first(samples.count.value);
     samples.quality = std::as_const(block_).quality(0).first(samples.count.value);
-    if (block_.has_times()) samples.times = std::as_const(block_).times().first(samples.count.value);
+    if (block_.has_times())
+      samples.times = std::as_const(block_).times().first(samples.count.value);
     return samples;
   }
 

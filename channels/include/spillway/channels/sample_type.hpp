@@ -24,17 +24,18 @@ enum class SampleType : std::uint8_t {
 };
 
 template <class T>
-concept Sample =
-    std::same_as<T, std::int8_t> || std::same_as<T, std::int16_t> ||
+concept Sample = std::same_as<T, std::int8_t> || std::same_as<T, std::int16_t> ||
     std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t> ||
     std::same_as<T, std::uint8_t> || std::same_as<T, std::uint16_t> ||
-    std::same_as<T, std::uint32_t> || std::same_as<T, std::uint64_t> ||
-    std::same_as<T, float> || std::same_as<T, double>;
+    std::same_as<T, std::uint32_t> || std::same_as<T, std::uint64_t> || std::same_as<T, float> ||
+    std::same_as<T, double>;
 
 template <Sample T>
 consteval SampleType sample_type_of() {
-  if constexpr (std::same_as<T, float>) return SampleType::float32;
-  else if constexpr (std::same_as<T, double>) return SampleType::float64;
+  if constexpr (std::same_as<T, float>)
+    return SampleType::float32;
+  else if constexpr (std::same_as<T, double>)
+    return SampleType::float64;
   else if constexpr (std::signed_integral<T>)
     return sizeof(T) == 1   ? SampleType::int8
            : sizeof(T) == 2 ? SampleType::int16

@@ -76,8 +76,8 @@ class StreamWriter {
     bool late;  // one frame, its time not later than that of the frame before
   };
   [[nodiscard]] Run begin_run(const Time* times, std::uint64_t count) noexcept;
-  void put_quality(std::size_t channel, const Quality* quality, Quality common,
-                   std::uint64_t step, Run run) noexcept;
+  void put_quality(std::size_t channel, const Quality* quality, Quality common, std::uint64_t step,
+                   Run run) noexcept;
   void end_run(Run run) noexcept { ring_.publish(ring_.head() + run.count); }
 
   struct Lane {
@@ -114,7 +114,8 @@ class Writer : public StreamWriter {
   // One sample of a stream of one channel. O(1).
   void push(T value, Quality quality = {}) noexcept {
     assert(lanes_.size() == 1);
-    if (irregular_) [[unlikely]] return push(std::span<const T>(&value, 1), quality);
+    if (irregular_) [[unlikely]]
+      return push(std::span<const T>(&value, 1), quality);
     const std::uint64_t position = ring_.head();
     ring_.announce(position + 1);
     lanes_[0].values.put(position, value);

@@ -13,7 +13,8 @@
 
 namespace spillway {
 
-using SourceConfiguration = std::variant<SignalGenerator, RecordingSource, TimingJitter, MachineLoad>;
+using SourceConfiguration =
+    std::variant<SignalGenerator, RecordingSource, TimingJitter, MachineLoad>;
 
 struct RecordConfiguration {
   std::string path;  // may contain "{stream}": one recording for each stream

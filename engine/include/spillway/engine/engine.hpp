@@ -140,7 +140,8 @@ class Engine {
   [[nodiscard]] std::vector<std::string> names() const;
   // Claims the path at once. No signals: all streams and nodes, as they are at start().
   void record(RecordOptions options, std::vector<Signal> signals = {});
-  void record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush, std::vector<Signal> signals = {});
+  void record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
+              std::vector<Signal> signals = {});
   void add_source(SourceOptions options, Source source);
   // A queue of events; lives as long as the engine.
   Subscription& subscribe(std::size_t capacity = 1024);

@@ -18,8 +18,8 @@ struct GeneratedChannel {
   std::string name;
   std::string unit = "1";
   Shape shape = Shape::sine;
-  Hertz frequency{1.0};        // chirp: at the start
-  Hertz end_frequency{1.0};    // chirp: after `sweep`, then it begins again; linear
+  Hertz frequency{1.0};      // chirp: at the start
+  Hertz end_frequency{1.0};  // chirp: after `sweep`, then it begins again; linear
   Time sweep = std::chrono::seconds(10);
   double amplitude = 1.0;
   double offset = 0.0;
@@ -36,10 +36,10 @@ struct Fault {
     stuck,      // the channel repeats a value; not flagged: the hardware does not know
   };
   Kind kind = Kind::lost;
-  std::size_t channel = 0;   // not for `lost`, which hits the whole stream
-  std::uint64_t first = 0;   // sample number
-  std::uint64_t count = 1;   // samples
-  std::uint64_t every = 0;   // again after so many samples; 0: once
+  std::size_t channel = 0;  // not for `lost`, which hits the whole stream
+  std::uint64_t first = 0;  // sample number
+  std::uint64_t count = 1;  // samples
+  std::uint64_t every = 0;  // again after so many samples; 0: once
 };
 
 struct SignalGenerator {
@@ -54,7 +54,8 @@ struct SignalGenerator {
   Capacity capacity = std::chrono::seconds(2);
 };
 
-// Adds a stream of doubles and the source that fills it. Throws Error if a parameter makes no sense.
+// Adds a stream of doubles and the source that fills it. Throws Error if a parameter makes no
+// sense.
 void add_source(Engine& engine, SignalGenerator generator);
 
 }  // namespace spillway

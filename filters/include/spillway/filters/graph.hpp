@@ -31,7 +31,8 @@ class Graph {
   // `inputs`: the streams nodes may refer to; `block_frames`: the largest block
   // process() takes. Throws Error naming the node (and its place in a file):
   // unknown input (with the nearest name), cycle, a name used twice, a filter
-  // that needs a rate on an irregular stream, a parameter out of range, a cut-off at or above Nyquist.
+  // that needs a rate on an irregular stream, a parameter out of range, a cut-off at or above
+  // Nyquist.
   Graph(GraphSpec spec, std::vector<StreamInfo> inputs, std::size_t block_frames = 1024);
   Graph(Graph&&) noexcept;
   Graph& operator=(Graph&&) noexcept;

@@ -54,8 +54,10 @@ class Recording {
 
   // Rows [row, row + out.size()) of a channel. T must be the channel's type.
   template <Sample T>
-  void read_raw(std::size_t stream, std::size_t channel, std::uint64_t row, std::span<T> out) const {
-    read_values(stream, channel, row, out.size(), static_cast<int>(sample_type_of<T>()), out.data());
+  void read_raw(std::size_t stream, std::size_t channel, std::uint64_t row,
+                std::span<T> out) const {
+    read_values(stream, channel, row, out.size(), static_cast<int>(sample_type_of<T>()),
+                out.data());
   }
   // In engineering units, by the calibrations that applied; NaN where the sample is missing.
   void read_calibrated(std::size_t stream, std::size_t channel, std::uint64_t row,

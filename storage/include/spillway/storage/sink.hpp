@@ -16,7 +16,7 @@ struct RecordingInfo {
   std::string title;
   std::string start_time;     // UTC, ISO 8601 ("2026-05-04T10:44:18.529Z"); empty: now
   std::string configuration;  // the YAML text that ran, as given; empty: none
-  std::string provenance;     // what made the derived streams: nodes and their parameters, JSON text
+  std::string provenance;  // what made the derived streams: nodes and their parameters, JSON text
   std::vector<StreamInfo> streams;
 };
 
