@@ -133,6 +133,21 @@ class CommandLine(Case):
             self.assertGreater(counts["recorded"], 1000)
             self.assertEqual(counts["recorded"] + counts["lost"] + counts["missing"], counts["produced"])
 
+    def test_memory_does_not_grow_with_the_length(self):
+        def peak_kib(seconds):
+            config = self.write("config.yaml", GENERATOR.format(speed="max", duration=f"{seconds} s").replace("path: run.csv", "path: long.csv"))
+            out = self.out / f"data{seconds}"
+            out.mkdir()
+            process = subprocess.Popen([SPILLWAY, "record", config, "-o", out, "-q"])
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status
+            self.assertEqual(status, 0)
+            return usage.ru_maxrss
+
+        short, long = peak_kib(20), peak_kib(1000)
+        print(f"peak memory: {short} KiB for 20,000 samples, {long} KiB for 1,000,000")
+        self.assertLess(long - short, 8 * 1024)
+
     def test_status_line_on_a_terminal(self):
         config = self.write("config.yaml", GENERATOR.format(speed="real", duration="1 s"))
         leader, follower = pty.openpty()

@@ -411,3 +411,39 @@ TEST_CASE("stress: channels of all widths side by side") {
 TEST_CASE("stress: so many changes that the marks are overwritten as well") {
   Stress({{SampleType::uint8, SampleType::int32}, 1000, 16, 2, 24, true}).run("marks overrun");
 }
+
+TEST_CASE("stress: the books are of one moment, even while marks are overwritten") {
+  StreamInfo info = test::make_info({SampleType::int64}, 64);
+  info.mark_capacity = SampleCount{2};
+  Stream stream(info);
+  StreamReader reader(stream);
+  std::atomic<bool> stop{false};
+  // How much was produced, at least and at most: raised after and before.
+  std::atomic<std::uint64_t> least{0};
+  std::atomic<std::uint64_t> most{0};
+  std::thread writing([&] {
+    Writer<std::int64_t> writer(stream);
+    while (!stop.load(std::memory_order_relaxed)) {
+      most.store(writer.next().value + 2, std::memory_order_seq_cst);
+      writer.push(1);
+      writer.gap({1});
+      least.store(writer.next().value, std::memory_order_seq_cst);
+    }
+  });
+  std::uint64_t wrong = 0;
+  std::uint64_t asked = 0;
+  const auto end = Clock::now() + std::chrono::milliseconds(700);
+  while (Clock::now() < end) {
+    const std::uint64_t before = least.load(std::memory_order_seq_cst);
+    const Accounting books = reader.accounting();
+    const std::uint64_t after = most.load(std::memory_order_seq_cst);
+    wrong += books.produced.value < before || books.produced.value > after;
+    wrong += books.produced != books.pending;
+    ++asked;
+  }
+  stop.store(true);
+  writing.join();
+  INFO(asked << " times");
+  CHECK(wrong == 0);
+  CHECK(asked > 0);
+}
