@@ -187,18 +187,26 @@ void StreamReader::copy(Block& block, std::uint64_t begin, std::uint64_t end) co
 }
 
 Accounting StreamReader::accounting() const noexcept {
-  const std::uint64_t head = std::max(ring_.head(), cursor_);
-  // The newest mark at or before the head tells the gaps before it. Marks newer
-  // than the head may have come since; one that is overwritten has a newer one.
-  std::uint64_t gaps = mark_.gaps;
-  Mark mark;
-  for (std::uint64_t i = marks_.count(); i-- > next_mark_;) {
-    if (!marks_.load(i, mark)) break;
-    if (mark.position > head) continue;
-    gaps = mark.gaps;
-    break;
+  std::uint64_t produced = 0;
+  for (bool found = false; !found;) {
+    const std::uint64_t head = std::max(ring_.head(), cursor_);
+    const std::uint64_t count = marks_.count();
+    produced = head + mark_.gaps;
+    found = count <= next_mark_;
+    // The newest mark at or before the head tells the gaps before it. Where that one is
+    // overwritten already, the oldest newer one tells how much was produced when it
+    // came. Only if there is none either, that is if the writer laps all marks
+    // meanwhile, the search begins again.
+    Mark mark;
+    for (std::uint64_t i = count; i-- > next_mark_ && marks_.load(i, mark);) {
+      const bool newer = mark.position > head;
+      // Without a mark before the head the one in force holds.
+      produced = newer && i == next_mark_ ? head + mark_.gaps
+                                          : std::max(head, mark.position) + mark.gaps;
+      found = true;
+      if (!newer) break;
+    }
   }
-  const std::uint64_t produced = head + gaps;
   return {{produced - started_}, {delivered_}, {lost_}, {missing_}, {produced - next().value}};
 }
 

@@ -95,6 +95,7 @@ class StreamReader {
   // Samples pushed and not read yet, of which some may be overwritten. O(1).
   [[nodiscard]] SampleCount pending() const noexcept;
 
+  // The books at one moment of the writer. O(marks not read); lock-free like a seek.
   [[nodiscard]] Accounting accounting() const noexcept;
 
   // The calibrations that a chunk names. The reference lives as long as the stream.

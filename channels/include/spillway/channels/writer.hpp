@@ -52,6 +52,7 @@ class StreamWriter {
 
   // Regular streams: from the next sample on, sample `sample` is at `time`. O(1). For
   // streams that follow the clock of another; does nothing if it is so already.
+  // Needs sample <= next().
   void set_clock(SampleNumber sample, Time time) noexcept;
 
   // From the next sample on another set of calibrations applies. O(1).
