@@ -67,9 +67,9 @@ SampleCount StreamReader::pending() const noexcept {
   return {head > cursor_ ? head - cursor_ : 0};
 }
 
-StreamReader::Peek StreamReader::peek() noexcept {
+StreamReader::Peek StreamReader::peek(std::uint64_t end) noexcept {
   if (has_peeked_) return Peek::mark;
-  if (next_mark_ >= marks_.count()) return Peek::none;
+  if (next_mark_ >= end) return Peek::none;
   has_peeked_ = marks_.load(next_mark_, peeked_);
   if (has_peeked_) return Peek::mark;
   // Not quite the oldest one, which is overwritten next.
@@ -92,9 +92,9 @@ void StreamReader::take(Chunk& chunk) noexcept {
   ++next_mark_;
 }
 
-bool StreamReader::take_due(Chunk& chunk) noexcept {
+bool StreamReader::take_due(Chunk& chunk, std::uint64_t end) noexcept {
   for (;;) {
-    switch (peek()) {
+    switch (peek(end)) {
       case Peek::none: return true;
       case Peek::lost: return false;
       case Peek::skipped:
@@ -144,7 +144,10 @@ Chunk StreamReader::read(Block& block) noexcept {
   const auto broken_off = [&] {
     return next_mark_position() <= cursor_ ? Stop::gap : Stop::overwritten;
   };
-  if (!take_due(chunk)) return finish(chunk, cursor_, broken_off());
+  // After the head, so that every mark before it is among them; and no newer ones, so
+  // that a writer of marks can't hold this read up.
+  const std::uint64_t marks = marks_.count();
+  if (!take_due(chunk, marks)) return finish(chunk, cursor_, broken_off());
   if (target > cursor_) {
     // A chunk tells losses before gaps: a loss behind a gap is the next chunk's.
     if (chunk.missing.value > 0) return finish(chunk, cursor_, Stop::overwritten);
@@ -152,7 +155,7 @@ Chunk StreamReader::read(Block& block) noexcept {
     chunk.lost.value = reached - cursor_;
     chunk.new_segment = true;
     cursor_ = reached;
-    if (!take_due(chunk) || target > cursor_) return finish(chunk, cursor_, broken_off());
+    if (!take_due(chunk, marks) || target > cursor_) return finish(chunk, cursor_, broken_off());
   }
   std::uint64_t end = std::min({head, cursor_ + block.frames(), next_mark_position()});
   if (end < cursor_) end = cursor_;               // marks were read that are newer than the head
@@ -201,8 +204,8 @@ Accounting StreamReader::accounting() const noexcept {
     for (std::uint64_t i = count; i-- > next_mark_ && marks_.load(i, mark);) {
       const bool newer = mark.position > head;
       // Without a mark before the head the one in force holds.
-      produced = newer && i == next_mark_ ? head + mark_.gaps
-                                          : std::max(head, mark.position) + mark.gaps;
+      produced =
+          newer && i == next_mark_ ? head + mark_.gaps : std::max(head, mark.position) + mark.gaps;
       found = true;
       if (!newer) break;
     }

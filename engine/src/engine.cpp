@@ -92,6 +92,7 @@ struct Engine::Impl {
 
   bool started = false;  // and stays so: an engine runs once
   bool stopped = false;
+  bool start_tried = false;
   std::unique_ptr<GraphRunner> runner;
   std::thread graph_thread;
   std::vector<std::unique_ptr<Recorder>> recorders;
@@ -296,6 +297,8 @@ Subscription& Engine::subscribe(std::size_t capacity) {
 void Engine::start() {
   Impl& self = *impl_;
   self.must_be_building("start");
+  if (self.start_tried) throw Error("engine: start() failed before; build a new engine");
+  self.start_tried = true;
   RecordingInfo info;
   info.title = self.options.title;
   info.configuration = self.options.configuration;
@@ -316,12 +319,18 @@ void Engine::start() {
     for (Impl::Owned* owned : chosen)
       streams.push_back({owned->stream.get(), &owned->readers.add(), owned->waits});
   }
-  for (std::size_t i = 0; i < self.wanted.size(); ++i) {
-    info.streams.clear();
-    for (const Recorder::Input& input : inputs[i]) info.streams.push_back(input.stream->info());
-    self.recorders.push_back(
-        std::make_unique<Recorder>(std::move(self.wanted[i].sink), self.wanted[i].flush, info,
-                                   inputs[i], [&self](const Event& e) { self.publish(e); }));
+  try {
+    for (std::size_t i = 0; i < self.wanted.size(); ++i) {
+      info.streams.clear();
+      for (const Recorder::Input& input : inputs[i]) info.streams.push_back(input.stream->info());
+      self.recorders.push_back(
+          std::make_unique<Recorder>(std::move(self.wanted[i].sink), self.wanted[i].flush, info,
+                                     inputs[i], [&self](const Event& e) { self.publish(e); }));
+    }
+  } catch (...) {
+    for (auto& recorder : self.recorders) recorder->abandon();
+    self.recorders.clear();
+    throw;
   }
   self.started = true;
   self.running = true;

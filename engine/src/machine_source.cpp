@@ -100,7 +100,11 @@ std::string utc_text() {
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
-StreamInfo stream_info(const std::string& name, std::chrono::nanoseconds period) {
+StreamInfo stream_info(const std::string& name, std::chrono::nanoseconds period,
+                       const std::optional<Time>& duration) {
+  if (duration && *duration < period)
+    throw Error(fmt::format("source '{}': a duration of {} ns is shorter than the period", name,
+                            duration->count()));
   StreamInfo info;
   info.name = name;
   info.rate = rate_of(period, name);
@@ -113,7 +117,7 @@ StreamInfo stream_info(const std::string& name, std::chrono::nanoseconds period)
 }  // namespace
 
 void add_source(Engine& engine, TimingJitter jitter) {
-  StreamInfo info = stream_info(jitter.name, jitter.period);
+  StreamInfo info = stream_info(jitter.name, jitter.period, jitter.duration);
   ChannelInfo lateness = channel("lateness", "us", "how late this machine woke a sleeping thread");
   lateness.type = SampleType::int32;
   lateness.calibration = Linear{1e-3, 0.0};
@@ -133,7 +137,7 @@ void add_source(Engine& engine, TimingJitter jitter) {
 }
 
 void add_source(Engine& engine, MachineLoad load) {
-  StreamInfo info = stream_info(load.name, load.period);
+  StreamInfo info = stream_info(load.name, load.period, load.duration);
   info.channels = {channel("cpu_busy", "percent", "busy share of all processors"),
                    channel("memory_available", "MiB", "memory the kernel could hand out"),
                    channel("context_switches", "s-1", "context switches of all processors")};

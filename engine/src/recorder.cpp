@@ -39,7 +39,12 @@ Recorder::Recorder(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
       anchors_(1024),
       last_flush_(std::chrono::steady_clock::now()) {
   for (const Input& input : inputs) streams_.push_back(std::make_unique<PerStream>(input));
-  sink_->begin(info);
+  try {
+    sink_->begin(info);
+  } catch (...) {
+    sink_->abandon();
+    throw;
+  }
   publish_({EventKind::recording_created, sink_->name(), 0, 0, ""});
 }
 

@@ -39,6 +39,9 @@ class Recorder {
   // Before start(), or after a throw elsewhere: abandons the recording.
   RecordingReport finish() noexcept;
 
+  // Instead of start(): leaves no file.
+  void abandon() noexcept { sink_->abandon(); }
+
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
   [[nodiscard]] RecordingStatus status() const;
 

@@ -234,7 +234,8 @@ struct Sidecar {
       fail(where, fmt::format("times of type '{}'; allowed: int64", type));
     plan.times = data_file(json, where);
     plan.ticks.emplace(get<double>(json, "tick_s", where));
-    const std::string epoch = json.value("epoch", "");
+    const std::string epoch =
+        json.contains("epoch") && json["epoch"].is_string() ? json["epoch"].get<std::string>() : "";
     // Times counted from a date of their own do not start where the recording does.
     if (is_date(epoch))
       plan.info.origin = {Origin::Kind::local, epoch.substr(0, 19)};
@@ -415,6 +416,8 @@ std::vector<std::string> add_source(Engine& engine, const RecordingSource& sourc
     else if (start.contains("local") && start["local"].is_string())
       origin = {Origin::Kind::local, start["local"]};
   }
+  // The kind says it already.
+  if (origin.kind == Origin::Kind::utc && origin.text.ends_with('Z')) origin.text.pop_back();
   const Json& streams = sidecar.key(json, "streams", "the file");
   std::vector<std::string> names;
   for (const Json& s : streams) names.push_back(sidecar.get<std::string>(s, "name", "streams"));

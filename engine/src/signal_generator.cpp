@@ -153,6 +153,11 @@ void check(const SignalGenerator& g) {
     if (c.shape != Shape::noise && c.frequency.value >= g.rate.value / 2.0)
       fail(fmt::format("channel '{}': {} Hz is not below half the rate, {} Hz", c.name,
                        c.frequency.value, g.rate.value / 2.0));
+    if (c.shape == Shape::chirp &&
+        (c.end_frequency.value < 0.0 || c.end_frequency.value >= g.rate.value / 2.0))
+      fail(fmt::format(
+          "channel '{}': the end frequency of {} Hz is not from 0 to below half the rate, {} Hz",
+          c.name, c.end_frequency.value, g.rate.value / 2.0));
     if (c.frequency.value < 0.0 || c.noise < 0.0 || c.sweep.count() <= 0)
       fail(fmt::format(
           "channel '{}': frequency and noise must not be negative, the sweep must be positive",

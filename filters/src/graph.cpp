@@ -118,6 +118,7 @@ struct Graph::Impl {
       } catch (const Error& e) {
         throw Error(node.where.empty() ? e.what() : fmt::format("{}: {}", node.where, e.what()));
       }
+      if (node.id == "spillway") fail(node, "the name is reserved for the recording's own data");
       if (find_input(node.id)) fail(node, "a stream has this name already");
       if (find_node(node.id) != i) fail(node, "another node has this name already");
     }
@@ -392,7 +393,16 @@ std::string_view word(NanPolicy policy) {
 std::string_view word(GapPolicy policy) { return policy == GapPolicy::hold ? "hold" : "reset"; }
 
 void parameters(Json& json, const Calibrate& kind) {
-  if (kind.calibration) json["calibration"] = describe(*kind.calibration);
+  if (!kind.unit.empty()) json["unit"] = kind.unit;
+  if (!kind.calibration) return;
+  for (const CalibrationStep& step : kind.calibration->steps) {
+    if (const auto* linear = std::get_if<Linear>(&step))
+      json["calibration"].push_back(
+          {{"kind", "linear"}, {"slope", linear->slope}, {"offset", linear->offset}});
+    else
+      json["calibration"].push_back(
+          {{"kind", "polynomial"}, {"coefficients", std::get<Polynomial>(step).coefficients}});
+  }
 }
 void parameters(Json& json, const MovingAverage& kind) {
   json["window"] = kind.window;
@@ -404,6 +414,7 @@ void parameters(Json& json, const LowPass& kind) {
   json["family"] = "butterworth";
   json["order"] = kind.family.order;
   json["cutoff_hz"] = kind.cutoff.value;
+  json["settling_level"] = kind.options.settling_level;
   json["initial"] = kind.options.initial == Initial::steady ? "steady" : "zero";
   json["nan"] = word(kind.options.nan);
   json["gap"] = word(kind.options.gap);

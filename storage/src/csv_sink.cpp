@@ -196,8 +196,10 @@ std::string message(const std::string& path, const char* what) {
 
 }  // namespace
 
-CsvSink::CsvSink(std::string path, Existing existing)
-    : path_(std::move(path)), existing_(existing) {}
+CsvSink::CsvSink(std::string path, Existing existing) : path_(std::move(path)) {
+  rows_file_.emplace(path_, existing);
+  metadata_file_.emplace(path_ + "-metadata.json", existing);
+}
 
 CsvSink::~CsvSink() {
   if (fd_ >= 0) ::close(fd_);
@@ -230,16 +232,8 @@ void CsvSink::begin(const RecordingInfo& info) {
                     path_, stream.name));
   }
 
-  rows_file_.emplace(path_, existing_);
-  try {
-    metadata_file_.emplace(path_ + "-metadata.json", existing_);
-    fd_ = ::open(rows_file_->part().c_str(), O_WRONLY | O_CLOEXEC);
-    if (fd_ < 0) throw Error(message(rows_file_->part(), "can't be opened"));
-  } catch (...) {
-    metadata_file_.reset();
-    rows_file_.reset();
-    throw;
-  }
+  fd_ = ::open(rows_file_->part().c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd_ < 0) throw Error(message(rows_file_->part(), "can't be opened"));
 
   std::string header = "sample,time_ns";
   for (const ChannelInfo& channel : stream.channels)
@@ -440,6 +434,12 @@ std::string CsvSink::metadata(const Ending& ending) const {
   json["tableSchema"] = {{"columns", columns_json(info_.streams[0])}, {"primaryKey", "sample"}};
   json["spillway"] = std::move(own);
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+void CsvSink::abandon() noexcept {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  rows_file_->discard();
+  metadata_file_->discard();
 }
 
 void CsvSink::close(const Ending& ending) {

@@ -58,6 +58,15 @@ herr_t Id::close() noexcept {
 
 namespace {
 
+// Attributes end with a zero, as netCDF expects of a dimension scale's.
+Id attribute_text_type(std::size_t length) {
+  Id type(H5Tcopy(H5T_C_S1), "HDF5", "text type");
+  H5Tset_size(type, length + 1);
+  H5Tset_strpad(type, H5T_STR_NULLTERM);
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  return type;
+}
+
 Id text_type(std::size_t length) {
   Id type(H5Tcopy(H5T_C_S1), "HDF5", "text type");
   H5Tset_size(type, length > 0 ? length : 1);
@@ -75,17 +84,18 @@ void put(hid_t object, const std::string& name, hid_t type, hid_t space, const v
 }  // namespace
 
 void put_attribute(hid_t object, const std::string& name, const std::string& text) {
-  const Id type = text_type(text.size());
+  const Id type = attribute_text_type(text.size());
   const Id space(H5Screate(H5S_SCALAR), name, "space");
   put(object, name, type, space, text.c_str());
 }
 
 void put_attribute(hid_t object, const std::string& name, const std::vector<std::string>& texts) {
-  std::size_t longest = 1;
+  std::size_t longest = 0;
   for (const std::string& t : texts) longest = std::max(longest, t.size());
-  std::string packed(longest * texts.size(), '\0');
-  for (std::size_t i = 0; i < texts.size(); ++i) texts[i].copy(&packed[i * longest], longest);
-  const Id type = text_type(longest);
+  const std::size_t step = longest + 1;
+  std::string packed(step * texts.size(), '\0');
+  for (std::size_t i = 0; i < texts.size(); ++i) texts[i].copy(&packed[i * step], longest);
+  const Id type = attribute_text_type(longest);
   const hsize_t count = texts.size();
   const Id space(H5Screate_simple(1, &count, nullptr), name, "space");
   put(object, name, type, space, packed.data());

@@ -24,6 +24,7 @@ namespace {
 constexpr std::size_t status_room = 512;
 constexpr double fastest_with_time_hz = 20e3;
 constexpr std::uint64_t check_space_every = 1 << 20;
+constexpr std::uint64_t tables_bytes = 64 << 10;  // a chunk of each table of a stream, and more
 
 // About two seconds a chunk: long enough for large writes, short enough that a
 // slow stream does not reserve room it will never fill.
@@ -137,16 +138,31 @@ struct Hdf5Sink::Impl {
   h5::Id end_time;
   std::vector<Stream> streams;
   std::uint64_t since_check = 0;
+  std::uint64_t chunks_bytes = 0;  // one chunk of every dataset
+  bool closing = false;
   std::atomic<std::uint64_t> written{0};
 
   Impl(std::string path, Existing existing) : output(std::move(path), existing) {}
 
+  // Gives all identifiers back; the file is closed with the last of them.
+  herr_t release() {
+    streams.clear();
+    status.close();
+    end_time.close();
+    return file.close();
+  }
+
   void count(std::uint64_t bytes) {
     written.fetch_add(bytes, std::memory_order_relaxed);
     since_check += bytes;
-    if (since_check < check_space_every) return;
+    if (closing || since_check < check_space_every) return;
     since_check = 0;
-    require_free_space(output.path(), check_space_every);
+    require_space();
+  }
+
+  // To close takes at most a new chunk of every dataset: that much must stay free.
+  void require_space() const {
+    require_free_space(output.path(), chunks_bytes + check_space_every);
   }
 
   Stream make_stream(hid_t entry, hid_t extra, const StreamInfo& info) {
@@ -231,6 +247,9 @@ struct Hdf5Sink::Impl {
     attach_scale(scale, fmt::format("/entry/{}/{}", info.name, axis),
                  with_time ? "time" : "This is a netCDF dimension but not a netCDF variable.", file,
                  group, column_names);
+    for (const ChannelInfo& channel : info.channels)
+      chunks_bytes += chunk_rows * (sample_size(channel.type) + 1);
+    chunks_bytes += chunk_rows * 2 * sizeof(double) + tables_bytes;
     h5::put_attribute(group, "signal", info.channels[0].name);
     if (!auxiliary.empty()) h5::put_attribute(group, "auxiliary_signals", auxiliary);
     h5::put_attribute(group, "axes", std::string(with_time ? "time" : "."));
@@ -298,7 +317,7 @@ struct Hdf5Sink::Impl {
   }
 
   void flush() {
-    require_free_space(output.path(), check_space_every);
+    require_space();
     for (Stream& stream : streams) flush_stream(stream);
     if (H5Fflush(file, H5F_SCOPE_LOCAL) < 0) h5::fail(output.part(), "can't be flushed");
   }
@@ -309,11 +328,14 @@ Hdf5Sink::Hdf5Sink(std::string path, Existing existing)
 
 Hdf5Sink::~Hdf5Sink() {
   const h5::Library library;
-  impl_->streams.clear();
-  impl_->status.close();
-  impl_->end_time.close();
-  impl_->file.close();
+  impl_->release();
   impl_.reset();
+}
+
+void Hdf5Sink::abandon() noexcept {
+  const h5::Library library;
+  impl_->release();
+  impl_->output.discard();
 }
 
 void Hdf5Sink::begin(const RecordingInfo& info) {
@@ -341,6 +363,7 @@ void Hdf5Sink::begin(const RecordingInfo& info) {
   h5::put_text(extra, "provenance", info.provenance, 0);
   for (const StreamInfo& stream : info.streams)
     self.streams.push_back(self.make_stream(entry, extra, stream));
+  self.require_space();
   // From here on nothing may be made any more, only appended: others may read along.
   if (H5Fstart_swmr_write(self.file) < 0)
     h5::fail(self.output.part(), "can't be opened to live readers");
@@ -368,13 +391,11 @@ void Hdf5Sink::flush() {
 void Hdf5Sink::close(const Ending& ending) {
   const h5::Library library;
   Impl& self = *impl_;
+  self.closing = true;
   for (Impl::Stream& stream : self.streams) self.flush_stream(stream);
   h5::change_text(self.status, ending.complete ? "complete" : "incomplete: " + ending.reason);
   h5::change_text(self.end_time, utc_now());
-  self.streams.clear();
-  self.status.close();
-  self.end_time.close();
-  if (self.file.close() < 0) h5::fail(self.output.part(), "can't be closed");
+  if (self.release() < 0) h5::fail(self.output.part(), "can't be closed");
   self.output.seal();
 }
 

@@ -67,6 +67,10 @@ OutputFile::~OutputFile() {
   if (!sealed_ && ::stat(part_.c_str(), &info) == 0 && info.st_size == 0) ::unlink(part_.c_str());
 }
 
+void OutputFile::discard() noexcept {
+  if (!sealed_) ::unlink(part_.c_str());
+}
+
 void OutputFile::seal() {
   sync_path(part_, O_RDONLY);
   const unsigned flags = existing_ == Existing::refuse ? RENAME_NOREPLACE : 0;

@@ -120,11 +120,24 @@ class CommandLine(Case):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root, for a small disk of its own")
     def test_full_disk(self):
-        (self.out / "data").mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "spillway-test", self.out / "data"], capture_output=True).returncode != 0:
+        small = GENERATOR.format(speed="max", duration="2000 s")
+        # Chunks of half a megabyte, of which closing may need one a dataset.
+        fast = small.replace("rate: 1 kHz", "rate: 100 kHz").replace("count: 17, every: 3000", "count: 17, every: 300000")
+        for text, size in ((small, "8m"), (fast, "32m")):
+            with self.subTest(size):
+                self.full_disk(text, size)
+
+    def full_disk(self, text, size):
+        (self.out / "data").mkdir(exist_ok=True)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "spillway-test", self.out / "data"], capture_output=True).returncode != 0:
             self.skipTest("no small disk to be had here")
-        self.addCleanup(subprocess.run, ["umount", self.out / "data"])
-        result = self.record(GENERATOR.format(speed="max", duration="2000 s"), check=1)
+        try:
+            self.check_full_disk(text)
+        finally:
+            subprocess.run(["umount", self.out / "data"], check=True)
+
+    def check_full_disk(self, text):
+        result = self.record(text, check=1)
         self.assertRegex(result.stderr, r"spillway: .*(disk is full|No space left)")
         info = self.info(self.out / "data/run.h5")
         self.assertTrue(info["status"].startswith("incomplete"), info["status"])

@@ -69,6 +69,16 @@ class Files(Case):
             for name in data.attrs["auxiliary_signals"]:
                 self.assertEqual(data[text(name)].shape, signal.shape)
 
+    def test_time_is_a_dimension_scale_for_every_library(self):
+        with h5py.File(self.path) as f:
+            scale = f["entry/g/time"]
+            self.assertTrue(h5py.h5ds.is_scale(scale.id))
+            for name in ("x", "x_quality", "y", "y_quality"):
+                self.assertTrue(h5py.h5ds.is_attached(f["entry/g"][name].id, scale.id, 0))
+            # netCDF takes it for one only if its texts end with a zero.
+            for name in ("CLASS", "NAME"):
+                self.assertEqual(scale.attrs.get_id(name).get_type().get_strpad(), h5py.h5t.STR_NULLTERM)
+
     def test_h5dump(self):
         result = subprocess.run([shutil.which("h5dump") or "h5dump", "-H", self.path], capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stderr)

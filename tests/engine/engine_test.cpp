@@ -346,6 +346,24 @@ TEST_CASE("set-up refuses what can't work, and leaves no file behind") {
   CHECK(std::filesystem::is_empty(directory.path()));
 }
 
+TEST_CASE("a start that fails leaves no file, and can't be tried again") {
+  class Refusing : public FailingSink {
+   public:
+    Refusing() : FailingSink(0) {}
+    void begin(const RecordingInfo&) override { throw Error("no tape in the drive"); }
+  };
+  TemporaryDirectory directory;
+  Engine engine;
+  (void)engine.add_channel<double>(channel("x", 1024));
+  engine.record({directory / "a.h5", 1s, Existing::refuse});
+  engine.record({directory / "b.csv", 1s, Existing::refuse});
+  engine.record(std::make_unique<Refusing>(), 1s);
+  CHECK(message_of([&] { engine.start(); }) == "no tape in the drive");
+  CHECK(std::filesystem::is_empty(directory.path()));
+  CHECK(contains(message_of([&] { engine.start(); }), "failed before"));
+  CHECK(engine.stop().recordings.empty());
+}
+
 TEST_CASE("events: a full queue drops and counts, and never waits") {
   Subscription events(10);
   for (std::uint64_t i = 0; i < 25; ++i) events.offer({EventKind::samples_lost, "x", i, 1, ""});

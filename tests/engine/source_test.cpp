@@ -161,6 +161,7 @@ TEST_CASE("a generator repeats exactly, and refuses nonsense") {
   CHECK(contains(refused([](auto& g) { g.faults[0].every = 10; }), "fault"));
   CHECK(contains(refused([](auto& g) { g.duration = Time(0); }), "duration"));
   CHECK(contains(refused([](auto& g) { g.channels[0].amplitude = NAN; }), "finite"));
+  CHECK(contains(refused([](auto& g) { g.channels[3].end_frequency = 600_Hz; }), "half the rate"));
   CHECK(contains(refused([](auto& g) { g.channels.clear(), g.faults.clear(); }), "no channels"));
 }
 

@@ -263,6 +263,7 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
        {"raw(a)"}},
       {"graph:\n  - {id: a, id: b, type: calibrate, input: ecg}\n",
        {"g.yaml:2:", "'id' stands twice"}},
+      {"graph:\n  - {id: spillway, type: calibrate, input: ecg}\n", {"g.yaml:2:5", "reserved"}},
       {"graph: 3\n", {"g.yaml:1:8", "list"}},
       {"graph:\n  - {id: a, type: calibrate, input: ecg\n", {"g.yaml:"}},
   };

@@ -139,11 +139,11 @@ class StreamReader {
   enum class Peek { none, mark, skipped, lost };
   // Makes `peeked_` the mark that follows the one in force. `skipped`: marks in
   // between were overwritten; `lost`: so was everything just tried.
-  Peek peek() noexcept;
+  Peek peek(std::uint64_t end) noexcept;
   // Puts the peeked mark in force.
   void take(Chunk& chunk) noexcept;
   // Takes the marks at the cursor. False if the chunk must end here.
-  bool take_due(Chunk& chunk) noexcept;
+  bool take_due(Chunk& chunk, std::uint64_t end) noexcept;
   Chunk finish(Chunk chunk, std::uint64_t end, Stop stop) noexcept;
   void place(std::uint64_t position) noexcept;
   [[nodiscard]] std::uint64_t next_mark_position() const noexcept;

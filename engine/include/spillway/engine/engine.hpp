@@ -69,15 +69,15 @@ class GraphBuilder {
 };
 
 struct RecordOptions {
-  std::string path;  // ".h5", ".hdf5": HDF5; ".csv": wide CSV of one stream
+  std::string path;  // ".h5", ".hdf5", ".nxs": HDF5; ".csv": wide CSV of one stream
   std::chrono::nanoseconds flush = std::chrono::seconds(1);
   Existing existing = Existing::refuse;
 };
 
 struct EngineOptions {
-  std::string title;
+  std::string title = {};
   std::uint64_t memory_budget = std::uint64_t{1} << 30;  // bytes, for all rings together
-  std::string configuration;                             // stored in recordings as given
+  std::string configuration = {};                        // stored in recordings as given
   bool graph_thread = true;  // false: the caller runs the graph with step()
 };
 

@@ -63,6 +63,7 @@ class CsvSink : public Sink {
   // written by this call (after sealing what was), or if a file can't be sealed, or if syncing
   // failed before, when nobody can tell what is on the disk; the data is then in the ".part" files.
   void close(const Ending& ending) override;
+  void abandon() noexcept override;
 
   // To the CSV file; what waits in the buffer not counted.
   [[nodiscard]] std::uint64_t bytes_written() const noexcept override { return bytes_; }
@@ -79,7 +80,6 @@ class CsvSink : public Sink {
   [[noreturn]] void fail(const std::string& message);
 
   std::string path_;
-  Existing existing_;
   RecordingInfo info_;
   std::optional<OutputFile> rows_file_;
   std::optional<OutputFile> metadata_file_;

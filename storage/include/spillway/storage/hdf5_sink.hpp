@@ -33,6 +33,7 @@ class Hdf5Sink : public Sink {
   void append(std::size_t stream, std::span<const Anchor> anchors) override;
   void flush() override;
   void close(const Ending& ending) override;
+  void abandon() noexcept override;
   [[nodiscard]] std::uint64_t bytes_written() const noexcept override;
   [[nodiscard]] std::string name() const override;
 

@@ -26,6 +26,9 @@ class OutputFile {
   [[nodiscard]] const std::string& part() const noexcept { return part_; }
   [[nodiscard]] bool sealed() const noexcept { return sealed_; }
 
+  // Removes the part file, whatever is in it: for a recording that never began.
+  void discard() noexcept;
+
   // Syncs the part file, renames it to its final name, syncs the directory. The
   // file must be closed by whoever wrote it. Throws Error, then nothing has its final name.
   void seal();

@@ -13,17 +13,18 @@ namespace spillway {
 
 // What is known about a recording before its first sample.
 struct RecordingInfo {
-  std::string title;
-  std::string start_time;     // UTC, ISO 8601 ("2026-05-04T10:44:18.529Z"); empty: now
-  std::string configuration;  // the YAML text that ran, as given; empty: none
-  std::string provenance;  // what made the derived streams: nodes and their parameters, JSON text
-  std::vector<StreamInfo> streams;
+  std::string title = {};
+  std::string start_time = {};     // UTC, ISO 8601 ("2026-05-04T10:44:18.529Z"); empty: now
+  std::string configuration = {};  // the YAML text that ran, as given; empty: none
+  std::string provenance =
+      {};  // what made the derived streams: nodes and their parameters, JSON text
+  std::vector<StreamInfo> streams = {};
 };
 
 // How a recording ended.
 struct Ending {
-  bool complete = true;  // false: the sink was ended early, by an error or a full disk
-  std::string reason;    // one line; empty for a normal stop
+  bool complete = true;     // false: the sink was ended early, by an error or a full disk
+  std::string reason = {};  // one line; empty for a normal stop
 };
 
 // A sink takes the streams of one recording, chunk by chunk, in the order of sample
@@ -55,6 +56,9 @@ class Sink {
 
   // Flushes, seals and gives the recording its final name.
   virtual void close(const Ending& ending) = 0;
+
+  // Instead of close, for a recording in which nothing came to be recorded: leaves no file.
+  virtual void abandon() noexcept {}
 
   // Bytes written so far, for people to look at.
   [[nodiscard]] virtual std::uint64_t bytes_written() const noexcept = 0;
