@@ -53,9 +53,9 @@ void plot_channel(const Recording& recording, const std::string& stream_name) {
     recording.read_calibrated(stream, 0, row, part);
     envelope.add(part);
   }
-  fmt::print("\n{}/{} in {}: {} samples at {:g} Hz, lost {}, missing {}\n{}", s.info.name,
-             s.info.channels[0].name, s.info.channels[0].unit, human_count(s.rows),
-             s.info.rate->hertz().value, s.counts.lost, s.counts.missing, plot(envelope, 6));
+  tell(stdout, "\n{}/{} in {}: {} samples at {:g} Hz, lost {}, missing {}\n{}", s.info.name,
+       s.info.channels[0].name, s.info.channels[0].unit, human_count(s.rows),
+       s.info.rate->hertz().value, s.counts.lost, s.counts.missing, plot(envelope, 6));
 }
 
 }  // namespace
@@ -71,10 +71,10 @@ int demo(const DemoArguments& arguments) {
   Subscription& events = engine.subscribe(4096);
   (void)set_up(engine, configuration, arguments.output_directory, Existing::replace);
 
-  fmt::print(
-      "Recording for {:g} s: how late this machine wakes a thread each millisecond, its load,\n"
-      "and a generated signal at 10 kHz whose driver loses 300 samples every 2 s.\n",
-      arguments.duration_s);
+  tell(stdout,
+       "Recording for {:g} s: how late this machine wakes a thread each millisecond, its load,\n"
+       "and a generated signal at 10 kHz whose driver loses 300 samples every 2 s.\n",
+       arguments.duration_s);
   std::fflush(stdout);
   RunOptions options;
   options.duration_s = arguments.duration_s;
@@ -86,10 +86,10 @@ int demo(const DemoArguments& arguments) {
   // From here on everything comes from the file.
   const std::string path = (fs::path(arguments.output_directory) / "demo.h5").string();
   const Recording recording = Recording::open(path);
-  fmt::print("\nRead back from {}:\n", path);
+  tell(stdout, "\nRead back from {}:\n", path);
   for (const char* stream : {"timing", "timing_average", "signal", "signal_lowpass"})
     plot_channel(recording, stream);
-  fmt::print("\nLook closer: spillway info {}\n", path);
+  tell(stdout, "\nLook closer: spillway info {}\n", path);
   return status;
 }
 

@@ -57,20 +57,20 @@ void print_stream(const Recording& recording, std::size_t index) {
   const RecordedStream& s = recording.streams()[index];
   const std::string rate =
       s.info.rate ? fmt::format("{:g} Hz", s.info.rate->hertz().value) : "irregular";
-  fmt::print("\n{}: {}, {} samples over {:.3f} s\n", s.info.name, rate, human_count(s.rows),
-             last_second(recording, index));
-  fmt::print("  produced {} = recorded {} + lost {} + missing {}\n", human_count(s.counts.produced),
-             human_count(s.counts.recorded), human_count(s.counts.lost),
-             human_count(s.counts.missing));
+  tell(stdout, "\n{}: {}, {} samples over {:.3f} s\n", s.info.name, rate, human_count(s.rows),
+       last_second(recording, index));
+  tell(stdout, "  produced {} = recorded {} + lost {} + missing {}\n",
+       human_count(s.counts.produced), human_count(s.counts.recorded), human_count(s.counts.lost),
+       human_count(s.counts.missing));
   if (!s.info.origin.text.empty())
-    fmt::print("  time from {}{}\n", s.info.origin.text,
-               s.info.origin.kind == Origin::Kind::utc     ? " UTC"
-               : s.info.origin.kind == Origin::Kind::local ? " (local)"
-                                                           : "");
+    tell(stdout, "  time from {}{}\n", s.info.origin.text,
+         s.info.origin.kind == Origin::Kind::utc     ? " UTC"
+         : s.info.origin.kind == Origin::Kind::local ? " (local)"
+                                                     : "");
   for (std::size_t c = 0; c < s.info.channels.size(); ++c) {
     constexpr std::size_t most_channels = 32;
     if (c == most_channels) {
-      fmt::print("  ... and {} channels more\n", s.info.channels.size() - most_channels);
+      tell(stdout, "  ... and {} channels more\n", s.info.channels.size() - most_channels);
       break;
     }
     const ChannelInfo& channel = s.info.channels[c];
@@ -82,22 +82,22 @@ void print_stream(const Recording& recording, std::size_t index) {
     for (const auto& [byte, n] : count_quality(recording, index, c))
       quality += fmt::format("{}{} {}", quality.empty() ? "" : ", ", human_count(n),
                              to_string(Quality::from_byte(byte)));
-    fmt::print("{}\n    {}\n", line, quality.empty() ? "no samples" : quality);
+    tell(stdout, "{}\n    {}\n", line, quality.empty() ? "no samples" : quality);
   }
   if (s.calibrations.size() > 1)
-    fmt::print("  calibrations change {} times\n", s.calibrations.size() - 1);
+    tell(stdout, "  calibrations change {} times\n", s.calibrations.size() - 1);
   if (!s.anchors.empty())
-    fmt::print("  {} time stamps given by the source\n", human_count(s.anchors.size()));
-  fmt::print("  {} segment{}, {} gap{}\n", human_count(s.segments.size()),
-             s.segments.size() == 1 ? "" : "s", human_count(s.gaps.size()),
-             s.gaps.size() == 1 ? "" : "s");
+    tell(stdout, "  {} time stamps given by the source\n", human_count(s.anchors.size()));
+  tell(stdout, "  {} segment{}, {} gap{}\n", human_count(s.segments.size()),
+       s.segments.size() == 1 ? "" : "s", human_count(s.gaps.size()),
+       s.gaps.size() == 1 ? "" : "s");
   constexpr std::size_t most_gaps = 10;
   for (std::size_t g = 0; g < std::min(s.gaps.size(), most_gaps); ++g)
-    fmt::print("    samples {} to {}: {} ({})\n", s.gaps[g].first_sample,
-               s.gaps[g].first_sample + s.gaps[g].count - 1, cause_of(s.gaps[g]),
-               human_count(s.gaps[g].count));
+    tell(stdout, "    samples {} to {}: {} ({})\n", s.gaps[g].first_sample,
+         s.gaps[g].first_sample + s.gaps[g].count - 1, cause_of(s.gaps[g]),
+         human_count(s.gaps[g].count));
   if (s.gaps.size() > most_gaps)
-    fmt::print("    ... and {} more (--json has all)\n", human_count(s.gaps.size() - most_gaps));
+    tell(stdout, "    ... and {} more (--json has all)\n", human_count(s.gaps.size() - most_gaps));
 }
 
 Json json_of(const Recording& recording, std::size_t index) {
@@ -148,17 +148,17 @@ int info(const InfoArguments& arguments) {
     json["streams"] = Json::array();
     for (std::size_t i = 0; i < recording.streams().size(); ++i)
       json["streams"].push_back(json_of(recording, i));
-    fmt::print("{}\n", json.dump(2));
+    tell(stdout, "{}\n", json.dump(2));
     return 0;
   }
-  fmt::print("{}: {}\n", recording.path(),
-             recording.title().empty() ? "(no title)" : recording.title());
-  fmt::print("{}, started {}{}{}\n", recording.status(), recording.start_time(),
-             recording.end_time().empty() ? "" : ", ended ", recording.end_time());
+  tell(stdout, "{}: {}\n", recording.path(),
+       recording.title().empty() ? "(no title)" : recording.title());
+  tell(stdout, "{}, started {}{}{}\n", recording.status(), recording.start_time(),
+       recording.end_time().empty() ? "" : ", ended ", recording.end_time());
   if (recording.status() == "recording")
-    fmt::print(
-        "It is still growing, or its recorder ended without sealing it; what was flushed is "
-        "readable.\n");
+    tell(stdout,
+         "It is still growing, or its recorder ended without sealing it; what was flushed is "
+         "readable.\n");
   for (std::size_t i = 0; i < recording.streams().size(); ++i) print_stream(recording, i);
   return 0;
 }

@@ -1,13 +1,24 @@
 #include <fmt/format.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 #include <new>
 
 #include "commands.hpp"
+#include "run.hpp"
 
 int main(int argc, char** argv) {
+  // A closed standard stream would give its number to the next file opened, and
+  // what is meant for the terminal would be written into a recording.
+  for (int fd = ::open("/dev/null", O_RDWR); fd >= 0; fd = ::open("/dev/null", O_RDWR)) {
+    if (fd <= STDERR_FILENO) continue;
+    ::close(fd);
+    break;
+  }
   namespace apps = spillway::apps;
   CLI::App app("Real-time data acquisition in which nothing is lost silently.", "spillway");
   app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
@@ -33,8 +44,7 @@ int main(int argc, char** argv) {
                    "directory that relative recording paths start at")
       ->capture_default_str();
   CLI::Option* duration_option =
-      record_command->add_option("-d,--duration", duration, "stop after so many seconds")
-          ->check(CLI::PositiveNumber);
+      record_command->add_option("-d,--duration", duration, "stop after so many seconds");
   record_command->add_flag("-f,--force", record.force, "replace recordings that exist");
   record_command->add_flag("-q,--quiet", record.quiet,
                            "no status line and no summary, errors only");
@@ -71,10 +81,10 @@ int main(int argc, char** argv) {
     const int code = app.exit(e);
     return code == 0 ? 0 : 1;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "spillway: out of memory\n");
+    apps::tell(stderr, "spillway: out of memory\n");
     return 1;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "spillway: {}\n", e.what());
+    apps::tell(stderr, "spillway: {}\n", e.what());
     return 1;
   }
   return status;

@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "run.hpp"
+#include "spillway/channels/error.hpp"
 #include "spillway/engine/configuration.hpp"
 
 namespace spillway::apps {
@@ -29,19 +30,22 @@ void print_json(const RunResult& result) {
     json["recordings"].push_back(std::move(recording));
   }
   json["errors"] = result.report.errors;
-  fmt::print("{}\n", json.dump(2));
+  tell(stdout, "{}\n", json.dump(2));
 }
 
 }  // namespace
 
 int record(const RecordArguments& arguments) {
+  if (arguments.duration_s && !(*arguments.duration_s > 0.0 && *arguments.duration_s <= 1e9))
+    throw Error(fmt::format("--duration {}: allowed are more than 0 and up to 1e9 seconds",
+                            *arguments.duration_s));
   const Configuration configuration = read_configuration(arguments.configuration);
   Engine engine(engine_options(configuration));
   Subscription& events = engine.subscribe(4096);
   const Existing existing = arguments.force ? Existing::replace : Existing::refuse;
   for (const std::string& remark :
        set_up(engine, configuration, arguments.output_directory, existing))
-    fmt::print(stderr, "note: {}\n", remark);
+    tell(stderr, "note: {}\n", remark);
   RunOptions options;
   options.quiet = arguments.quiet || arguments.json;
   options.duration_s = arguments.duration_s;

@@ -22,15 +22,19 @@ class StopOnSignals {
   StopOnSignals() {
     stop_requested = 0;
     struct sigaction action {};
-    action.sa_handler = [](int) { stop_requested = 1; };
-    // A second Ctrl-C during a long flush ends the program at once.
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    // A second signal, during a long flush, ends the program at once.
+    action.sa_handler = [](int number) {
+      if (stop_requested != 0) ::_exit(128 + number);
+      stop_requested = 1;
+    };
     sigaction(SIGINT, &action, &old_int_);
     sigaction(SIGTERM, &action, &old_term_);
     // A full disk by quota shows as an error of write(), not as the end of the program.
     struct sigaction ignore {};
     ignore.sa_handler = SIG_IGN;
     sigaction(SIGXFSZ, &ignore, nullptr);
+    // Nor does a terminal or a pipe that went away end an experiment.
+    sigaction(SIGPIPE, &ignore, nullptr);
   }
   StopOnSignals(const StopOnSignals&) = delete;
   StopOnSignals& operator=(const StopOnSignals&) = delete;
@@ -58,12 +62,12 @@ class StatusLine {
     std::size_t width = 79;
     if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) width = size.ws_col - 1U;
     if (text.size() > width) text.resize(width);
-    fmt::print(stderr, "\r\033[K{}", text);
+    tell(stderr, "\r\033[K{}", text);
     std::fflush(stderr);
     dirty_ = true;
   }
   void clear() {
-    if (dirty_) fmt::print(stderr, "\r\033[K");
+    if (dirty_) tell(stderr, "\r\033[K");
     dirty_ = false;
   }
 
@@ -106,10 +110,10 @@ void show_events(Subscription& events, StatusLine& line, bool quiet, int& shown)
     if (quiet || !is_news(event->kind)) continue;
     if (++shown > most_shown) continue;
     line.clear();
-    fmt::print(stderr, "{}: {}{}{}\n", to_string(event->kind), event->subject,
-               event->text.empty() ? "" : ": ", event->text);
+    tell(stderr, "{}: {}{}{}\n", to_string(event->kind), event->subject,
+         event->text.empty() ? "" : ": ", event->text);
     if (shown == most_shown)
-      fmt::print(stderr, "(further ones are in the recording and in the summary)\n");
+      tell(stderr, "(further ones are in the recording and in the summary)\n");
   }
 }
 
@@ -164,7 +168,7 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
 }
 
 int exit_status(const RunResult& result) {
-  for (const std::string& error : result.report.errors) fmt::print(stderr, "spillway: {}\n", error);
+  for (const std::string& error : result.report.errors) tell(stderr, "spillway: {}\n", error);
   if (!result.report.errors.empty()) return 1;
   for (const RecordingReport& r : result.report.recordings)
     for (const auto& s : r.streams)
@@ -173,19 +177,19 @@ int exit_status(const RunResult& result) {
 }
 
 void print_summary(const RunResult& result) {
-  fmt::print("{} after {:.2f} s\n", result.interrupted ? "stopped by a signal" : "finished",
-             result.seconds);
+  tell(stdout, "{} after {:.2f} s\n", result.interrupted ? "stopped by a signal" : "finished",
+       result.seconds);
   for (const RecordingReport& r : result.report.recordings) {
-    fmt::print("\n{}  {}{}\n", r.path, human_bytes(r.bytes),
-               r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
+    tell(stdout, "\n{}  {}{}\n", r.path, human_bytes(r.bytes),
+         r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
     std::size_t width = 6;
     for (const auto& s : r.streams) width = std::max(width, s.name.size());
-    fmt::print("  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", "stream", width, "produced", "recorded",
-               "lost", "missing");
+    tell(stdout, "  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", "stream", width, "produced",
+         "recorded", "lost", "missing");
     for (const auto& s : r.streams)
-      fmt::print("  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", s.name, width,
-                 human_count(s.counts.produced), human_count(s.counts.recorded),
-                 human_count(s.counts.lost), human_count(s.counts.missing));
+      tell(stdout, "  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", s.name, width,
+           human_count(s.counts.produced), human_count(s.counts.recorded),
+           human_count(s.counts.lost), human_count(s.counts.missing));
   }
 }
 

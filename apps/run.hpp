@@ -1,6 +1,9 @@
 // Runs an engine from a terminal: signals, status line, events, summary.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +11,14 @@
 #include "spillway/engine/engine.hpp"
 
 namespace spillway::apps {
+
+// Prints; what can't be printed any more is dropped, and never an exception: a lost
+// terminal must not end a recording.
+template <class... Arguments>
+void tell(std::FILE* to, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  const std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);
+  (void)std::fwrite(text.data(), 1, text.size(), to);
+}
 
 struct RunOptions {
   std::optional<double> duration_s;

@@ -92,8 +92,10 @@ Time Rate::duration(std::uint64_t n) const noexcept {
   const auto runs = static_cast<Wide>(n / static_cast<std::uint64_t>(samples_));
   const auto rest = static_cast<Wide>(n % static_cast<std::uint64_t>(samples_));
   const Wide whole = runs * seconds_ * ns_per_s;
-  return Time(static_cast<std::int64_t>(whole) +
-              divide_to_nearest(rest * seconds_ * ns_per_s, samples_));
+  const Wide sum = whole + divide_to_nearest(rest * seconds_ * ns_per_s, samples_);
+  // A time that far away can't be told; one that is wrong must not be told.
+  constexpr Wide most = INT64_MAX;
+  return Time(static_cast<std::int64_t>(sum < most ? sum : most));
 }
 
 std::uint64_t Rate::samples_within(Time t) const noexcept {

@@ -26,10 +26,16 @@ void check_name(const std::string& what, const std::string& name) {
       what, shown));
 }
 
+void check_not_reserved(const std::string& what, const std::string& name) {
+  for (const char* reserved : {"spillway", "title", "start_time", "end_time"})
+    if (name == reserved)
+      throw Error(
+          fmt::format("{} '{}': the name is reserved for the recording's own data", what, name));
+}
+
 void check(const StreamInfo& info) {
   check_name("stream", info.name);
-  if (info.name == "spillway")
-    throw Error("stream 'spillway': the name is reserved for the recording's own data");
+  check_not_reserved("stream", info.name);
   if (info.channels.empty())
     throw Error(fmt::format("stream '{}' has no channels; at least one is needed", info.name));
   if (!info.rate && std::holds_alternative<Time>(info.capacity))

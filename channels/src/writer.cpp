@@ -40,8 +40,12 @@ std::int64_t StreamWriter::expected_time(std::uint64_t number) const noexcept {
 }
 
 void StreamWriter::gap(SampleCount count, GapCause cause) noexcept {
-  if (count.value == 0) return;
-  state_.gaps += count.value;
+  // Numbers end at 2^63: no clock gets there, only a driver gone wild.
+  constexpr std::uint64_t most = std::uint64_t{1} << 63;
+  const std::uint64_t room = most - std::min(most, next().value);
+  const std::uint64_t missing = std::min(count.value, room);
+  if (missing == 0) return;
+  state_.gaps += missing;
   mark(MarkKind::gap, cause);
 }
 

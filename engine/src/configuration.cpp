@@ -243,8 +243,13 @@ std::vector<std::string> set_up(Engine& engine, const Configuration& configurati
                           record.path, streams.size()));
         add(record.path, streams);
       } else {
-        for (const std::string& name : streams)
-          add(std::string(record.path).replace(at, placeholder.size(), name), {name});
+        for (const std::string& name : streams) {
+          std::string path = record.path;
+          for (std::size_t p = path.find(placeholder); p != std::string::npos;
+               p = path.find(placeholder, p + name.size()))
+            path.replace(p, placeholder.size(), name);
+          add(path, {name});
+        }
       }
     } catch (const Error& e) {
       throw Error(fmt::format("{}: {}", record.where, e.what()));

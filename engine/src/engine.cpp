@@ -143,6 +143,8 @@ struct Engine::Impl {
   void run_graph() noexcept;
   void run_source(Task& task) noexcept;
   void stop_sources() noexcept;
+  // A `reason`: why the recordings are not complete.
+  Report stop(const std::string& reason) noexcept;
 };
 
 class Engine::Impl::Context : public SourceContext {
@@ -152,7 +154,7 @@ class Engine::Impl::Context : public SourceContext {
     return engine_.running.load(std::memory_order_acquire);
   }
   bool wait_for_room(const StreamWriter& writer, SampleCount count) override {
-    const Owned& owned = *engine_.find(writer.info().name);
+    const Owned& owned = engine_.get(writer.info().name);
     const std::uint64_t capacity = owned.stream->capacity().value;
     while (running()) {
       if (owned.readers.has_room(writer.pushed(), count.value, capacity)) return true;
@@ -171,14 +173,19 @@ class Engine::Impl::Context : public SourceContext {
 
 void Engine::Impl::run_source(Task& task) noexcept {
   Context context(*this);
+  const auto failed = [&](const std::string& what) {
+    const std::scoped_lock lock(mutex);
+    errors.push_back(fmt::format("source '{}': {}", task.options.name, what));
+    source_failed.store(true, std::memory_order_release);
+    publish({EventKind::source_failed, task.options.name, 0, 0, what});
+  };
   try {
     task.source(context);
     publish({EventKind::source_finished, task.options.name, 0, 0, ""});
   } catch (const std::exception& e) {
-    const std::scoped_lock lock(mutex);
-    errors.push_back(fmt::format("source '{}': {}", task.options.name, e.what()));
-    source_failed.store(true, std::memory_order_release);
-    publish({EventKind::source_failed, task.options.name, 0, 0, e.what()});
+    failed(e.what());
+  } catch (...) {
+    failed("threw something that is no std::exception");
   }
   sources_left.fetch_sub(1, std::memory_order_acq_rel);
 }
@@ -235,7 +242,7 @@ Engine::Engine(EngineOptions options) : impl_(std::make_unique<Impl>()) {
 }
 
 Engine::~Engine() {
-  if (impl_->started) (void)stop();
+  if (impl_->started) (void)impl_->stop("the program ended the engine without stopping it");
 }
 
 Stream& Engine::add_stream(StreamInfo info) {
@@ -360,8 +367,10 @@ bool Engine::failed() const noexcept {
          std::ranges::any_of(impl_->recorders, [](const auto& r) { return r->failed(); });
 }
 
-Report Engine::stop() noexcept {
-  Impl& self = *impl_;
+Report Engine::stop() noexcept { return impl_->stop({}); }
+
+Report Engine::Impl::stop(const std::string& reason) noexcept {
+  Impl& self = *this;
   Report report;
   if (!self.started || self.stopped) return report;
   self.stopped = true;
@@ -375,7 +384,7 @@ Report Engine::stop() noexcept {
     }
   }
   for (auto& recorder : self.recorders) {
-    report.recordings.push_back(recorder->finish());
+    report.recordings.push_back(recorder->finish(reason));
     const RecordingReport& r = report.recordings.back();
     if (!r.ending.complete) {
       // The path is often part of the reason already.

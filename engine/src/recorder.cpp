@@ -138,15 +138,20 @@ void Recorder::run() noexcept {
   } catch (const std::exception& e) {
     fail(e.what());
   }
+  if (ending_.complete && !cut_short_.empty()) ending_ = {false, cut_short_};
   try {
     sink_->close(ending_);
     publish_({EventKind::recording_sealed, sink_->name(), 0, 0, ""});
   } catch (const std::exception& e) {
-    fail(e.what());
+    if (ending_.complete)
+      fail(e.what());
+    else
+      ending_.reason += fmt::format("; and it could not be sealed: {}", e.what());
   }
 }
 
-RecordingReport Recorder::finish() noexcept {
+RecordingReport Recorder::finish(const std::string& reason) noexcept {
+  if (!finish_.load(std::memory_order_relaxed)) cut_short_ = reason;
   finish_.store(true, std::memory_order_release);
   if (thread_.joinable()) thread_.join();
   RecordingReport report{sink_->name(), ending_, sink_->bytes_written(), {}};

@@ -36,8 +36,8 @@ class Recorder {
 
   void start();
   // Reads everything that was pushed by now, flushes, seals. Joins the thread.
-  // Before start(), or after a throw elsewhere: abandons the recording.
-  RecordingReport finish() noexcept;
+  // A `reason` says why the recording is not complete.
+  RecordingReport finish(const std::string& reason = {}) noexcept;
 
   // Instead of start(): leaves no file.
   void abandon() noexcept { sink_->abandon(); }
@@ -72,6 +72,7 @@ class Recorder {
   std::chrono::steady_clock::time_point last_flush_;
   bool unflushed_ = false;
   Ending ending_;
+  std::string cut_short_;  // written before finish_ is set, read after
   std::thread thread_;
   std::atomic<bool> finish_{false};
   std::atomic<bool> failed_{false};

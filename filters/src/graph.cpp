@@ -115,10 +115,10 @@ struct Graph::Impl {
       const NodeSpec& node = spec.nodes[i];
       try {
         check_name("node", node.id);
+        check_not_reserved("node", node.id);
       } catch (const Error& e) {
         throw Error(node.where.empty() ? e.what() : fmt::format("{}: {}", node.where, e.what()));
       }
-      if (node.id == "spillway") fail(node, "the name is reserved for the recording's own data");
       if (find_input(node.id)) fail(node, "a stream has this name already");
       if (find_node(node.id) != i) fail(node, "another node has this name already");
     }

@@ -94,6 +94,37 @@ class CommandLine(Case):
                 self.assertEqual(counts["recorded"] + counts["lost"] + counts["missing"], counts["produced"])
                 self.assertEqual(sorted(p.name for p in data.iterdir()), ["run.csv", "run.csv-metadata.json", "run.h5"])
 
+    def test_a_terminal_that_goes_away_does_not_end_a_recording(self):
+        # Far too fast for a small ring: losses, and so lines on standard error, are as good as certain.
+        text = GENERATOR.format(speed="real", duration="200 ms").replace("rate: 1 kHz", "rate: 20 MHz\n    capacity: 1 ms").replace("path: run.csv", "path: unused.csv")
+        config = self.write("config.yaml", text)
+
+        def close_all():
+            for fd in (0, 1, 2):
+                os.close(fd)
+
+        def broken_pipe():
+            reading, writing = os.pipe()
+            os.dup2(writing, 2)
+            os.close(reading)
+            os.close(writing)
+
+        for name, prepare in (("closed", close_all), ("stderr", lambda: os.close(2)), ("pipe", broken_pipe)):
+            with self.subTest(name):
+                data = self.out / name
+                data.mkdir()
+                process = subprocess.Popen([SPILLWAY, "record", config, "-o", data], preexec_fn=prepare, stdout=subprocess.DEVNULL if name == "pipe" else None)
+                self.assertIn(process.wait(timeout=60), (0, 3))
+                info = self.info(data / "run.h5")
+                self.assertEqual(info["status"], "complete")
+                self.assertEqual(info["streams"][0]["counts"]["produced"], 4_000_000)
+
+    def test_durations_that_make_no_sense(self):
+        for duration in ("nan", "inf", "-1", "0"):
+            result = self.record(FAST, f"--duration={duration}", check=None)
+            self.assertEqual(result.returncode, 1)
+            self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+
     def test_kill_leaves_what_was_flushed(self):
         config = self.write("config.yaml", ENDLESS)
         process = subprocess.Popen([SPILLWAY, "record", config, "-o", self.out, "-q"])

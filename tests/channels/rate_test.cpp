@@ -235,3 +235,9 @@ TEST_CASE("scaling rounds to the nearest, halves up, on both sides of zero") {
             -static_cast<std::int64_t>(exact.whole + (past_half ? 1 : 0)));
   }
 }
+
+TEST_CASE("a time beyond what can be told is the latest there is, never a wrong one") {
+  const Rate rate(1000, 1);
+  CHECK(rate.duration(std::uint64_t{1} << 60) == Time::max());
+  CHECK(rate.duration(9'223'372'036'854) == Time(9'223'372'036'854'000'000));
+}

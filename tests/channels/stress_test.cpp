@@ -447,3 +447,37 @@ TEST_CASE("stress: the books are of one moment, even while marks are overwritten
   CHECK(wrong == 0);
   CHECK(asked > 0);
 }
+
+TEST_CASE("stress: the capacity is readable also while a large block is being pushed") {
+  constexpr std::uint64_t capacity = 40;
+  constexpr std::uint64_t largest = 4096;
+  constexpr std::size_t channels = 16;
+  StreamInfo info =
+      test::make_info(std::vector<SampleType>(channels, SampleType::float64), capacity);
+  info.largest_block = SampleCount{largest};
+  Stream stream(info);
+  Writer<double> writer(stream);
+  const std::vector<double> values(largest * channels, 1.0);
+  writer.push(values);
+  std::atomic<bool> stop{false};
+  std::thread writing([&] {
+    while (!stop.load(std::memory_order_relaxed)) writer.push(values);
+  });
+  StreamReader reader(stream);
+  Block block(info, capacity);
+  std::uint64_t wrong = 0;
+  std::uint64_t whole = 0;
+  const auto end = Clock::now() + std::chrono::milliseconds(500);
+  while (Clock::now() < end) {
+    reader.seek_latest({capacity});
+    wrong += reader.pending().value < capacity;
+    const Chunk chunk = reader.read(block);
+    // What was lost meanwhile has `capacity` newer samples by now.
+    wrong += chunk.lost.value > 0 && chunk.count.value + reader.pending().value < capacity;
+    whole += chunk.count.value == capacity;
+  }
+  stop.store(true);
+  writing.join();
+  CHECK(wrong == 0);
+  CHECK(whole > 0);
+}

@@ -1,5 +1,6 @@
 #include "spillway/engine/engine.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <mutex>
 #include <thread>
@@ -273,16 +274,18 @@ TEST_CASE("a source that throws is told; what it produced is recorded") {
   Engine engine;
   const auto source = engine.add_channel<double>(channel("x"));
   auto writer = std::make_shared<Writer<double>>(source.writer());
+  engine.add_source({"number", {}, false}, [](SourceContext&) { throw 7; });
   engine.add_source({"shaky", {"x"}, false}, [writer](SourceContext&) {
     writer->push(1.0);
     throw Error("the cable is out");
   });
   engine.record(std::make_unique<MemorySink>(), 20ms);
   engine.start();
-  CHECK(wait_until_finished(engine, 10.0));
+  while (!engine.failed()) std::this_thread::sleep_for(1ms);
+  std::this_thread::sleep_for(50ms);
   const Report report = engine.stop();
-  REQUIRE(report.errors.size() == 1);
-  CHECK(report.errors[0] == "source 'shaky': the cable is out");
+  REQUIRE(report.errors.size() == 2);
+  CHECK(std::ranges::count(report.errors, "source 'shaky': the cable is out") == 1);
   CHECK(report.recordings.at(0).streams.at(0).counts.recorded == 1);
 }
 
@@ -332,6 +335,8 @@ TEST_CASE("set-up refuses what can't work, and leaves no file behind") {
                    }),
                    "flush"));
     CHECK(contains(message_of([&] { (void)engine.stream("y"); }), "no stream or node 'y'"));
+    CHECK(contains(message_of([&] { (void)engine.add_channel<double>(channel("title", 64)); }),
+                   "reserved"));
     (void)engine.graph().add(lowpass(Butterworth{}, 5_kHz), x, "low");
     engine.record({directory / "b.h5", 1s, Existing::refuse});
     CHECK(contains(message_of([&] { engine.start(); }), "node 'low'"));
@@ -344,6 +349,21 @@ TEST_CASE("set-up refuses what can't work, and leaves no file behind") {
     CHECK(contains(message_of([&] { engine.start(); }), "'z'"));
   }
   CHECK(std::filesystem::is_empty(directory.path()));
+}
+
+TEST_CASE("an engine that is destroyed without stop says so in its recordings") {
+  TemporaryDirectory directory;
+  {
+    Engine engine;
+    const auto x = engine.add_channel<double>(channel("x"));
+    engine.record({directory / "a.h5", 1s, Existing::refuse});
+    engine.start();
+    Writer<double> writer = x.writer();
+    writer.push(1.0);
+  }
+  const Recording recording = Recording::open(directory / "a.h5");
+  CHECK(contains(recording.status(), "incomplete"));
+  CHECK(recording.streams().at(0).rows == 1);
 }
 
 TEST_CASE("a start that fails leaves no file, and can't be tried again") {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <map>
 #include <random>
 
@@ -126,7 +127,7 @@ TEST_CASE(
   const auto whole = run(Graph(chain(), {stream.info()}, 4096), stream, 4096);
   REQUIRE(whole[0].frames.size() == 20'000);
   REQUIRE(whole[0].missing > 0);
-  for (const std::size_t block : {1, 7, 64, 1000}) {
+  for (const std::size_t block : std::array<std::size_t, 4>{1, 7, 64, 1000}) {
     const auto cut = run(Graph(chain(), {stream.info()}, 4096), stream, block);
     for (std::size_t n = 0; n < whole.size(); ++n) CHECK(same(whole[n], cut[n]));
   }

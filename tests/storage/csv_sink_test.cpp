@@ -209,10 +209,10 @@ TEST_CASE("CsvSink: the text, to the letter") {
   Stream stream(info);
   StreamWriter writer(stream);
   StreamReader reader(stream);
-  CsvSink sink(path, Existing::refuse);
   CHECK_FALSE(exists(path + ".part"));
+  CsvSink sink(path, Existing::refuse);
+  CHECK(exists(path + ".part"));  // claimed, so that two can't share it
   sink.begin(recording_of({info}));
-  CHECK(exists(path + ".part"));
   CHECK(exists(metadata_path(path) + ".part"));
   CHECK(sink.name() == path);
 
@@ -488,14 +488,12 @@ TEST_CASE("CsvSink: existing files are refused, the metadata too") {
   const RecordingInfo recording = recording_of({make_info({SampleType::int8})});
   write_text(metadata_path(path), "old");
   {
-    CsvSink sink(path, Existing::refuse);
-    CHECK(contains(message_of([&] { sink.begin(recording); }), "run.csv-metadata.json"));
+    CHECK(contains(message_of([&] { CsvSink(path, Existing::refuse); }), "run.csv-metadata.json"));
     CHECK_FALSE(exists(path + ".part"));
   }
   write_text(path, "old");
   {
-    CsvSink sink(path, Existing::refuse);
-    CHECK(contains(message_of([&] { sink.begin(recording); }), "run.csv: exists"));
+    CHECK(contains(message_of([&] { CsvSink(path, Existing::refuse); }), "run.csv: exists"));
   }
   CsvSink sink(path, Existing::replace);
   sink.begin(recording);

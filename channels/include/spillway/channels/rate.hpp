@@ -28,7 +28,8 @@ class Rate {
   }
 
   // Time of the n-th sample after one at time 0: n * seconds / samples, in
-  // 128-bit arithmetic, rounded to the nearest nanosecond (halves up). Wait-free.
+  // 128-bit arithmetic, rounded to the nearest nanosecond (halves up); the latest
+  // time there is, 292 years, for anything later. Wait-free.
   [[nodiscard]] Time duration(std::uint64_t n) const noexcept;
 
   // How many whole periods fit into `t`; 0 for a negative time, 2^64 - 1 for more than

@@ -70,6 +70,9 @@ void check(const StreamInfo& info);
 // The capacity in samples; needs check(info).
 [[nodiscard]] SampleCount capacity_in_samples(const StreamInfo& info);
 
+// Throws Error if a recording has other uses for this name of a stream or a node.
+void check_not_reserved(const std::string& what, const std::string& name);
+
 // Throws Error unless `name` can name a stream, a channel or a node in every
 // format: not empty, at most 200 bytes, no '/', no control character, not "." or "..".
 void check_name(const std::string& what, const std::string& name);

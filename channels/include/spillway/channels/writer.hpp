@@ -39,7 +39,8 @@ class StreamWriter {
   // How many samples were pushed: the position of the next one, gaps not counted.
   [[nodiscard]] std::uint64_t pushed() const noexcept { return ring_.head(); }
 
-  // `count` samples were lost before the next one. O(1). A count of 0 does nothing.
+  // `count` samples were lost before the next one. O(1). A count of 0 does nothing;
+  // numbers end at 2^63, where a gap is cut.
   void gap(SampleCount count, GapCause cause = GapCause::source) noexcept;
 
   // The next sample was taken at `stamp`. O(1). Recorded as an anchor, never
