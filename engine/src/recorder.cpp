@@ -74,6 +74,7 @@ void Recorder::tell(std::size_t index) {
   s.missing.store(counts.missing, std::memory_order_relaxed);
   const std::uint64_t lag = s.reader.pending().value;
   s.lag.store(lag, std::memory_order_relaxed);
+  bytes_.store(sink_->bytes_written(), std::memory_order_relaxed);
 }
 
 bool Recorder::read_stream(std::size_t index) {
@@ -160,7 +161,7 @@ RecordingReport Recorder::finish(const std::string& reason) noexcept {
 }
 
 RecordingStatus Recorder::status() const {
-  RecordingStatus status{sink_->name(), sink_->bytes_written(), {}};
+  RecordingStatus status{sink_->name(), bytes_.load(std::memory_order_relaxed), {}};
   for (const auto& s : streams_)
     status.streams.push_back({s->reader.info().name, s->recorded.load(), s->lost.load(),
                               s->missing.load(), s->lag.load()});

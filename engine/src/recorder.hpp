@@ -74,6 +74,7 @@ class Recorder {
   Ending ending_;
   std::string cut_short_;  // written before finish_ is set, read after
   std::thread thread_;
+  std::atomic<std::uint64_t> bytes_{0};  // a copy for status(): a sink is for one thread
   std::atomic<bool> finish_{false};
   std::atomic<bool> failed_{false};
 };

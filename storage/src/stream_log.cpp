@@ -34,12 +34,14 @@ void StreamLog::add(const Chunk& chunk, const CalibrationSet& set) {
                upstream ? Absence::lost_upstream : Absence::missing});
     }
   }
+  step_due_ |= chunk.new_segment;
   if (chunk.count.value == 0) return;
 
   const std::uint64_t first = chunk.first.value;
   const bool continues = has_segment_ && first == segment_.first_sample + segment_.count &&
                          chunk.clock_sample.value == segment_.clock_sample &&
-                         chunk.clock_time.count() == segment_.clock_ns && !chunk.new_segment;
+                         chunk.clock_time.count() == segment_.clock_ns && !step_due_;
+  step_due_ = false;
   if (!continues) {
     if (has_segment_) finished_.push_back(segment_);
     segment_ = {first,

@@ -293,3 +293,20 @@ TEST_CASE("StreamLog: recorded + lost + missing == produced, over random histori
 }
 
 }  // namespace spillway
+
+TEST_CASE("a step told by a chunk without samples begins a segment with the next one") {
+  StreamLog log;
+  Chunk chunk;
+  chunk.count = {10};
+  log.add(chunk, {});
+  Chunk step;
+  step.from = step.first = {10};
+  step.new_segment = true;
+  log.add(step, {});
+  Chunk after;
+  after.from = after.first = {10};
+  after.count = {5};
+  log.add(after, {});
+  CHECK(log.open_segment().first_sample == 10);
+  CHECK(log.take_finished_segments().size() == 1);
+}

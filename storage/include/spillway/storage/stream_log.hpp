@@ -81,6 +81,7 @@ class StreamLog {
   RecordedCounts counts_;
   Segment segment_;
   bool has_segment_ = false;
+  bool step_due_ = false;  // a step was told by a chunk without samples
   bool has_calibrations_ = false;
   CalibrationSet calibrations_;
   CalibrationSetId calibrations_id_;
