@@ -292,8 +292,6 @@ TEST_CASE("StreamLog: recorded + lost + missing == produced, over random histori
   }
 }
 
-}  // namespace spillway
-
 TEST_CASE("a step told by a chunk without samples begins a segment with the next one") {
   StreamLog log;
   Chunk chunk;
@@ -310,3 +308,5 @@ TEST_CASE("a step told by a chunk without samples begins a segment with the next
   CHECK(log.open_segment().first_sample == 10);
   CHECK(log.take_finished_segments().size() == 1);
 }
+
+}  // namespace spillway
