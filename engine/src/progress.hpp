@@ -5,9 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "spillway/channels/ring.hpp"
