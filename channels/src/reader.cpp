@@ -178,7 +178,7 @@ Chunk StreamReader::read(Block& block) noexcept {
 
 void StreamReader::copy(Block& block, std::uint64_t begin, std::uint64_t end) const noexcept {
   const Stream::Layout& layout = stream_->layout_;
-  const StdAtomics::Word* words = stream_->words_.get();
+  const AtomicWord* words = stream_->words_.get();
   for (std::size_t c = 0; c < block.channel_count(); ++c) {
     visit_sample_type(block.type(c), [&]<class T>(std::type_identity<T>) {
       copy_lane(words + layout.values_at[c], layout.slots, begin, end, block.values<T>(c).data());
@@ -302,7 +302,7 @@ SampleNumber StreamReader::seek(Time time) noexcept {
       break;
     }
   } else {
-    const StdAtomics::Word* times = &stream_->words_[stream_->layout_.times_at];
+    const AtomicWord* times = &stream_->words_[stream_->layout_.times_at];
     // What lies before the oldest mark is not readable, as in place().
     std::uint64_t p = oldest;
     Mark mark;

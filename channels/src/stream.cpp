@@ -28,7 +28,7 @@ constexpr std::uint32_t first_of(std::size_t chunk) { return (1U << chunk) - 1; 
 
 }  // namespace
 
-void Stream::AlignedDelete::operator()(Word* words) const noexcept {
+void Stream::AlignedDelete::operator()(AtomicWord* words) const noexcept {
   ::operator delete[](words, std::align_val_t{cache_line});
 }
 
@@ -56,17 +56,17 @@ Stream::Layout Stream::lay_out(const StreamInfo& info) {
 }
 
 std::uint64_t Stream::memory_bytes(const StreamInfo& info) {
-  return lay_out(info).words * sizeof(Word) + sizeof(Shared);
+  return lay_out(info).words * sizeof(AtomicWord) + sizeof(Shared);
 }
 
 Stream::Stream(StreamInfo info)
     : info_(std::move(info)),
       layout_(lay_out(info_)),
       shared_(std::make_unique<Shared>()),
-      words_(static_cast<Word*>(
-          ::operator new[](layout_.words * sizeof(Word), std::align_val_t{cache_line}))) {
+      words_(static_cast<AtomicWord*>(
+          ::operator new[](layout_.words * sizeof(AtomicWord), std::align_val_t{cache_line}))) {
   capacity_ = capacity_in_samples(info_);
-  for (std::uint64_t i = 0; i < layout_.words; ++i) new (&words_[i]) Word(0);
+  for (std::uint64_t i = 0; i < layout_.words; ++i) new (&words_[i]) AtomicWord(0);
   CalibrationSet initial;
   for (const ChannelInfo& channel : info_.channels) initial.push_back(channel.calibration);
   add_calibrations(std::move(initial));

@@ -22,8 +22,8 @@ StreamWriter::StreamWriter(Stream& stream)
     throw Error(fmt::format("stream '{}' has a writer already; a stream has one", info().name));
   for (std::size_t c = 0; c < stream.channel_count(); ++c)
     lanes_.push_back(
-        {LaneWriter<>(&stream.words_[stream.layout_.values_at[c]], stream.layout_.slots),
-         LaneWriter<>(&stream.words_[stream.layout_.quality_at[c]], stream.layout_.slots),
+        {LaneWriter(&stream.words_[stream.layout_.values_at[c]], stream.layout_.slots),
+         LaneWriter(&stream.words_[stream.layout_.quality_at[c]], stream.layout_.slots),
          stream.info_.channels[c].type});
   mark(MarkKind::start);
 }
@@ -126,7 +126,7 @@ StreamWriter::Run StreamWriter::begin_run(const Time* times, std::uint64_t count
 
 void StreamWriter::put_quality(std::size_t channel, const Quality* quality, Quality common,
                                std::uint64_t step, Run run) noexcept {
-  LaneWriter<>& lane = lanes_[channel].quality;
+  LaneWriter& lane = lanes_[channel].quality;
   if (run.late) {
     const Quality late(Verdict::suspect, Quality::time_uncertain);
     lane.put_or_skip_zero(ring_.head(), merge(quality ? *quality : common, late).byte());

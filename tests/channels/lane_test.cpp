@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t slots = 64;
 
 struct Words {
-  std::vector<std::atomic<std::uint64_t>> words = std::vector<std::atomic<std::uint64_t>>(slots);
+  std::vector<AtomicWord> words = std::vector<AtomicWord>(slots);
 
   template <class T>
   std::vector<T> copy(std::uint64_t begin, std::uint64_t end) const {
@@ -49,8 +49,8 @@ TEMPLATE_TEST_CASE("a block put at any place and of any length is its single put
     for (std::uint64_t length = 0; length <= 40; ++length) {
       Words single;
       Words block;
-      LaneWriter<> one(single.words.data(), slots);
-      LaneWriter<> all(block.words.data(), slots);
+      LaneWriter one(single.words.data(), slots);
+      LaneWriter all(block.words.data(), slots);
       const auto before = payloads<TestType>(0, start);
       const auto values = payloads<TestType>(start, start + length);
       const auto after = payloads<TestType>(start + length, start + length + 9);
@@ -69,7 +69,7 @@ TEMPLATE_TEST_CASE("a block put at any place and of any length is its single put
 TEMPLATE_TEST_CASE("random puts over many laps are read back from every place", "", EVERY_TYPE) {
   test::Random random(6);
   Words memory;
-  LaneWriter<> lane(memory.words.data(), slots);
+  LaneWriter lane(memory.words.data(), slots);
   std::uint64_t head = 0;
   while (head < 20 * slots) {
     const std::uint64_t count = test::below(random, 24);
@@ -94,7 +94,7 @@ TEMPLATE_TEST_CASE("random puts over many laps are read back from every place", 
 TEST_CASE("a lane of quality holds what was put, filled or skipped, whatever the order") {
   test::Random random(7);
   Words memory;
-  LaneWriter<> lane(memory.words.data(), slots);
+  LaneWriter lane(memory.words.data(), slots);
   std::vector<Quality> all;
   while (all.size() < 5000) {
     const std::uint64_t head = all.size();
@@ -132,7 +132,7 @@ TEST_CASE("a lane of quality holds what was put, filled or skipped, whatever the
 TEST_CASE("a lane stores nothing outside of the words it was given the positions of") {
   Words memory;
   for (auto& word : memory.words) word = ~std::uint64_t{0};
-  LaneWriter<> lane(memory.words.data(), slots);
+  LaneWriter lane(memory.words.data(), slots);
   lane.put(std::uint64_t{0}, payloads<std::int16_t>(0, 13).data(), 13, 1);
   // 13 samples of 2 bytes take 4 words.
   for (std::size_t w = 4; w < memory.words.size(); ++w) CHECK(memory.words[w] == ~std::uint64_t{0});

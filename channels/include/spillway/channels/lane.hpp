@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "spillway/channels/ring.hpp"
+#include "spillway/channels/atomics.hpp"
 
 namespace spillway {
 
@@ -37,12 +37,10 @@ inline constexpr std::uint64_t samples_per_word = 8 / sizeof(T);
 // The writer's end of a lane. Keeps the unfinished word in `partial_`, so that
 // the shared word is only ever stored, whole, and never loaded. A lane holds
 // samples of one type T for good; all functions are wait-free.
-template <class Atomics = StdAtomics>
 class LaneWriter {
  public:
   // `slots`: a power of two, at least 8.
-  LaneWriter(typename Atomics::Word* words, std::uint64_t slots) noexcept
-      : words_(words), mask_(slots - 1) {}
+  LaneWriter(AtomicWord* words, std::uint64_t slots) noexcept : words_(words), mask_(slots - 1) {}
 
   // W2 for one sample.
   template <class T>
@@ -108,16 +106,16 @@ class LaneWriter {
     words_[(position & mask_) / samples_per_word<T>].store(word, std::memory_order_relaxed);
   }
 
-  typename Atomics::Word* words_;
+  AtomicWord* words_;
   std::uint64_t mask_;
   std::uint64_t partial_ = 0;
 };
 
 // R2: copies positions [begin, end) of a lane of samples of type T to `out`.
 // Wait-free, O(end - begin).
-template <class T, class Atomics = StdAtomics>
-void copy_lane(const typename Atomics::Word* words, std::uint64_t slots, std::uint64_t begin,
-               std::uint64_t end, T* out) noexcept {
+template <class T>
+void copy_lane(const AtomicWord* words, std::uint64_t slots, std::uint64_t begin, std::uint64_t end,
+               T* out) noexcept {
   constexpr std::uint64_t per_word = samples_per_word<T>;
   const std::uint64_t mask = slots - 1;
   // The first and the last word may be wanted in part only.

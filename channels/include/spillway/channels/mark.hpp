@@ -42,27 +42,24 @@ struct Mark {
 
 inline constexpr std::size_t mark_words = 8;
 
-template <class Atomics = StdAtomics>
 struct MarkIndices {
-  alignas(cache_line) typename Atomics::Word intent{0};
-  typename Atomics::Word count{0};
+  alignas(cache_line) AtomicWord intent{0};
+  AtomicWord count{0};
 };
 
 // A ring of marks by the protocol of ring.hpp, one announcement a mark.
-template <class Atomics = StdAtomics>
 class MarkWriter {
  public:
-  using Word = typename Atomics::Word;
   // `slots`: a power of two; `words`: slots * mark_words.
-  MarkWriter(MarkIndices<Atomics>& indices, Word* words, std::uint64_t slots) noexcept
+  MarkWriter(MarkIndices& indices, AtomicWord* words, std::uint64_t slots) noexcept
       : indices_(&indices), words_(words), mask_(slots - 1) {}
 
   // Wait-free. To be called before the samples the mark announces are published.
   void push(const Mark& mark) noexcept {
     indices_->intent.store(count_ + 1, std::memory_order_relaxed);
     // Orders the intent before the words, as W1.
-    Atomics::fence(std::memory_order_release);
-    Word* entry = words_ + (count_ & mask_) * mark_words;
+    atomic_fence(std::memory_order_release);
+    AtomicWord* entry = words_ + (count_ & mask_) * mark_words;
     const std::array<std::uint64_t, mark_words> words{
         static_cast<std::uint64_t>(mark.kind) | static_cast<std::uint64_t>(mark.cause) << 8 |
             static_cast<std::uint64_t>(mark.calibrations) << 32,
@@ -80,17 +77,15 @@ class MarkWriter {
   }
 
  private:
-  MarkIndices<Atomics>* indices_;
-  Word* words_;
+  MarkIndices* indices_;
+  AtomicWord* words_;
   std::uint64_t mask_;
   std::uint64_t count_ = 0;
 };
 
-template <class Atomics = StdAtomics>
 class MarkReader {
  public:
-  using Word = typename Atomics::Word;
-  MarkReader(const MarkIndices<Atomics>& indices, const Word* words, std::uint64_t slots) noexcept
+  MarkReader(const MarkIndices& indices, const AtomicWord* words, std::uint64_t slots) noexcept
       : indices_(&indices), words_(words), slots_(slots) {}
 
   [[nodiscard]] std::uint64_t count() const noexcept {
@@ -105,12 +100,12 @@ class MarkReader {
 
   // Copies mark `index` < count(); false if it was overwritten. Wait-free.
   [[nodiscard]] bool load(std::uint64_t index, Mark& mark) const noexcept {
-    const Word* entry = words_ + (index & (slots_ - 1)) * mark_words;
+    const AtomicWord* entry = words_ + (index & (slots_ - 1)) * mark_words;
     std::array<std::uint64_t, mark_words> words;
     for (std::size_t i = 0; i < mark_words; ++i)
       words[i] = entry[i].load(std::memory_order_relaxed);
     // Orders the words before the intent, as R3.
-    Atomics::fence(std::memory_order_acquire);
+    atomic_fence(std::memory_order_acquire);
     if (index < oldest()) return false;
     mark.kind = static_cast<MarkKind>(words[0] & 0xFF);
     mark.cause = static_cast<GapCause>(words[0] >> 8 & 0xFF);
@@ -125,8 +120,8 @@ class MarkReader {
   }
 
  private:
-  const MarkIndices<Atomics>* indices_;
-  const Word* words_;
+  const MarkIndices* indices_;
+  const AtomicWord* words_;
   std::uint64_t slots_;
 };
 

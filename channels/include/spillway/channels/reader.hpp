@@ -150,9 +150,9 @@ class StreamReader {
   void copy(Block& block, std::uint64_t begin, std::uint64_t end) const noexcept;
 
   const Stream* stream_;
-  RingConsumer<> ring_;
-  MarkReader<> marks_;
-  MarkReader<> anchors_;
+  RingConsumer ring_;
+  MarkReader marks_;
+  MarkReader anchors_;
   std::uint64_t cursor_ = 0;     // position of the next sample
   Mark mark_;                    // the state in force at the cursor
   std::uint64_t next_mark_ = 0;  // the mark after it

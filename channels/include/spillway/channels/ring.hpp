@@ -27,34 +27,27 @@
 // a reader writes, because readers write none.
 #pragma once
 
-#include <algorithm>
-#include <atomic>
+#include <cstddef>
 #include <cstdint>
 
-namespace spillway {
+#include "spillway/channels/atomics.hpp"
 
-// The atomics the protocol runs on; a model checker brings its own.
-struct StdAtomics {
-  using Word = std::atomic<std::uint64_t>;
-  static void fence(std::memory_order order) noexcept { std::atomic_thread_fence(order); }
-};
+namespace spillway {
 
 inline constexpr std::size_t cache_line = 64;
 
 // The shared indices of one ring, each on its own line.
-template <class Atomics = StdAtomics>
 struct RingIndices {
-  alignas(cache_line) typename Atomics::Word head{0};
-  alignas(cache_line) typename Atomics::Word intent{0};
+  alignas(cache_line) AtomicWord head{0};
+  alignas(cache_line) AtomicWord intent{0};
 };
 
 // The writer's end. One thread at a time; every function is wait-free.
-template <class Atomics = StdAtomics>
 class RingProducer {
  public:
   // `stride`: how far ahead the writer announces, in samples: a power of two,
   // at least the samples of a word, so that no word straddles a limit.
-  RingProducer(RingIndices<Atomics>& indices, std::uint64_t stride) noexcept
+  RingProducer(RingIndices& indices, std::uint64_t stride) noexcept
       : indices_(&indices), stride_(stride) {}
 
   [[nodiscard]] std::uint64_t head() const noexcept { return head_; }
@@ -65,7 +58,7 @@ class RingProducer {
     limit_ = (end + stride_ - 1) & ~(stride_ - 1);
     indices_->intent.store(limit_, std::memory_order_relaxed);
     // Orders the new intent before every word stored from here on.
-    Atomics::fence(std::memory_order_release);
+    atomic_fence(std::memory_order_release);
   }
 
   // W3: the samples before `head` are readable.
@@ -76,7 +69,7 @@ class RingProducer {
   }
 
  private:
-  RingIndices<Atomics>* indices_;
+  RingIndices* indices_;
   std::uint64_t stride_;
   // Shadows: the writer never loads what it has published.
   std::uint64_t head_ = 0;
@@ -84,10 +77,9 @@ class RingProducer {
 };
 
 // A reader's end. Any number of them; every function is wait-free.
-template <class Atomics = StdAtomics>
 class RingConsumer {
  public:
-  RingConsumer(const RingIndices<Atomics>& indices, std::uint64_t slots) noexcept
+  RingConsumer(const RingIndices& indices, std::uint64_t slots) noexcept
       : indices_(&indices), slots_(slots) {}
 
   // R1: one past the newest readable position.
@@ -105,12 +97,12 @@ class RingConsumer {
   // R3 and R4, after the copy: the oldest position whose copy is intact.
   [[nodiscard]] std::uint64_t validate() const noexcept {
     // Orders the copied words before the load of intent.
-    Atomics::fence(std::memory_order_acquire);
+    atomic_fence(std::memory_order_acquire);
     return oldest();
   }
 
  private:
-  const RingIndices<Atomics>* indices_;
+  const RingIndices* indices_;
   std::uint64_t slots_;
 };
 

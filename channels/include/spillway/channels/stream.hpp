@@ -58,12 +58,11 @@ class Stream {
  private:
   friend class StreamWriter;
   friend class StreamReader;
-  using Word = StdAtomics::Word;
 
   struct Shared {
-    RingIndices<> ring;
-    MarkIndices<> marks;
-    MarkIndices<> anchors;
+    RingIndices ring;
+    MarkIndices marks;
+    MarkIndices anchors;
   };
   // Where everything lies in the one block of memory, in words.
   struct Layout {
@@ -79,14 +78,14 @@ class Stream {
   };
   static Layout lay_out(const StreamInfo& info);
   struct AlignedDelete {
-    void operator()(Word* words) const noexcept;
+    void operator()(AtomicWord* words) const noexcept;
   };
 
   StreamInfo info_;
   SampleCount capacity_;
   Layout layout_;
   std::unique_ptr<Shared> shared_;
-  std::unique_ptr<Word[], AlignedDelete> words_;
+  std::unique_ptr<AtomicWord[], AlignedDelete> words_;
   std::atomic<bool> has_writer_{false};
 
   // Append-only, in chunks that double, so that readers need no lock.

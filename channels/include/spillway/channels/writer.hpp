@@ -83,12 +83,12 @@ class StreamWriter {
   void end_run(Run run) noexcept { ring_.publish(ring_.head() + run.count); }
 
   struct Lane {
-    LaneWriter<> values;
-    LaneWriter<> quality;
+    LaneWriter values;
+    LaneWriter quality;
     SampleType type;
   };
 
-  RingProducer<> ring_;
+  RingProducer ring_;
   std::vector<Lane> lanes_;
   bool irregular_;
 
@@ -97,9 +97,9 @@ class StreamWriter {
   [[nodiscard]] std::int64_t expected_time(std::uint64_t number) const noexcept;
 
   Stream* stream_;
-  MarkWriter<> marks_;
-  MarkWriter<> anchors_;
-  LaneWriter<> times_;
+  MarkWriter marks_;
+  MarkWriter anchors_;
+  LaneWriter times_;
   std::uint64_t largest_block_;
   Mark state_;                  // what the next mark carries
   std::int64_t last_time_ = 0;  // irregular: of the last sample
