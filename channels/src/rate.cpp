@@ -77,17 +77,25 @@ Rate::Rate(Hertz hertz) : samples_(1), seconds_(1) {
   const Fraction f = decimal_fraction(hertz.value);
   samples_ = f.numerator;
   seconds_ = f.denominator;
+  reduce();
 }
 
 Rate::Rate(std::int64_t samples, std::int64_t seconds) : samples_(samples), seconds_(seconds) {
   if (samples <= 0 || seconds <= 0)
     throw Error(fmt::format("rate of {} samples in {} s: both must be positive", samples, seconds));
-  const std::int64_t divisor = std::gcd(samples, seconds);
-  samples_ /= divisor;
-  seconds_ /= divisor;
+  reduce();
 }
 
-Time Rate::duration(std::uint64_t n) const noexcept {
+void Rate::reduce() noexcept {
+  const std::int64_t divisor = std::gcd(samples_, seconds_);
+  samples_ /= divisor;
+  seconds_ /= divisor;
+  const Wide period = static_cast<Wide>(seconds_) * ns_per_s;
+  if (period % samples_ == 0 && period / samples_ <= INT64_MAX)
+    period_ns_ = static_cast<std::int64_t>(period / samples_);
+}
+
+Time Rate::rounded_duration(std::uint64_t n) const noexcept {
   // Whole runs of `samples_` first: n * seconds * 1e9 alone may need more than 128 bits.
   const auto runs = static_cast<Wide>(n / static_cast<std::uint64_t>(samples_));
   const auto rest = static_cast<Wide>(n % static_cast<std::uint64_t>(samples_));

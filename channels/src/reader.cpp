@@ -12,6 +12,10 @@ namespace spillway {
 
 namespace {
 
+// How often a search begins again because the writer lapped all marks meanwhile. A
+// writer can't keep that up; only damaged memory lasts longer.
+constexpr int most_laps = 100'000;
+
 constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
 
 Stop stop_at(MarkKind kind) noexcept {
@@ -73,7 +77,8 @@ StreamReader::Peek StreamReader::peek(std::uint64_t end) noexcept {
   has_peeked_ = marks_.load(next_mark_, peeked_);
   if (has_peeked_) return Peek::mark;
   // Not quite the oldest one, which is overwritten next.
-  next_mark_ = std::min(marks_.oldest() + stream_->layout_.mark_slots / 8, marks_.count() - 1);
+  const std::uint64_t count = marks_.count();
+  next_mark_ = std::min(marks_.oldest_of(count) + stream_->layout_.mark_slots / 8, count - 1);
   has_peeked_ = marks_.load(next_mark_, peeked_);
   return has_peeked_ ? Peek::skipped : Peek::lost;
 }
@@ -118,36 +123,38 @@ std::uint64_t StreamReader::next_mark_position() const noexcept {
   return has_peeked_ ? peeked_.position : never;
 }
 
-Chunk StreamReader::finish(Chunk chunk, std::uint64_t end, Stop stop) noexcept {
+void StreamReader::finish(Chunk& chunk, std::uint64_t end, Stop stop) noexcept {
   chunk.first = next();
   chunk.count = {end - cursor_};
   chunk.row = cursor_;
   chunk.clock_sample = {mark_.clock_sample};
   chunk.clock_time = Time(mark_.clock_time);
   if (info().rate)
-    chunk.time = chunk.clock_time + info().rate->duration(chunk.first.value - mark_.clock_sample);
+    chunk.time = saturating_add(chunk.clock_time,
+                                info().rate->duration(chunk.first.value - mark_.clock_sample));
   chunk.calibrations = {mark_.calibrations};
   chunk.stop = stop;
   cursor_ = end;
   delivered_ += chunk.count.value;
   lost_ += chunk.lost.value;
   missing_ += chunk.missing.value;
-  return chunk;
 }
 
-Chunk StreamReader::read(Block& block) noexcept {
-  Chunk chunk;
+void StreamReader::read_into(Block& block, Chunk& chunk) noexcept {
+  const Stream::Layout& layout = stream_->layout_;
   chunk.from = next();
   const std::uint64_t head = ring_.head();  // R1
-  const std::uint64_t target = std::max(cursor_, std::min(ring_.oldest(), head));
   // A mark that is due and was not taken is a gap of another cause.
   const auto broken_off = [&] {
     return next_mark_position() <= cursor_ ? Stop::gap : Stop::overwritten;
   };
   // After the head, so that every mark before it is among them; and no newer ones, so
   // that a writer of marks can't hold this read up.
-  const std::uint64_t marks = marks_.count();
-  if (!take_due(chunk, marks)) return finish(chunk, cursor_, broken_off());
+  const std::uint64_t marks = std::min(marks_.count(), next_mark_ + 2 * layout.mark_slots);
+  const bool has_marks = has_peeked_ || next_mark_ < marks;
+  if (head <= cursor_ && !has_marks) return finish(chunk, cursor_, Stop::drained);
+  const std::uint64_t target = std::max(cursor_, std::min(ring_.oldest(), head));
+  if (has_marks && !take_due(chunk, marks)) return finish(chunk, cursor_, broken_off());
   if (target > cursor_) {
     // A chunk tells losses before gaps: a loss behind a gap is the next chunk's.
     if (chunk.missing.value > 0) return finish(chunk, cursor_, Stop::overwritten);
@@ -191,7 +198,8 @@ void StreamReader::copy(Block& block, std::uint64_t begin, std::uint64_t end) co
 
 Accounting StreamReader::accounting() const noexcept {
   std::uint64_t produced = 0;
-  for (bool found = false; !found;) {
+  bool found = false;
+  for (int laps = 0; !found && laps < most_laps; ++laps) {
     const std::uint64_t head = std::max(ring_.head(), cursor_);
     const std::uint64_t count = marks_.count();
     produced = head + mark_.gaps;
@@ -201,7 +209,8 @@ Accounting StreamReader::accounting() const noexcept {
     // came. Only if there is none either, that is if the writer laps all marks
     // meanwhile, the search begins again.
     Mark mark;
-    for (std::uint64_t i = count; i-- > next_mark_ && marks_.load(i, mark);) {
+    const std::uint64_t first = std::max(next_mark_, marks_.oldest_of(count));
+    for (std::uint64_t i = count; i-- > first && marks_.load(i, mark);) {
       const bool newer = mark.position > head;
       // Without a mark before the head the one in force holds.
       produced =
@@ -238,9 +247,12 @@ void StreamReader::place(std::uint64_t position) noexcept {
   // a newer one, never with none. Only if even the newest is overwritten while it is
   // copied, that is if the writer laps all marks meanwhile, the search begins again.
   bool placed = false;
-  for (std::uint64_t count = marks_.count(); count > 0 && !placed; count = marks_.count()) {
+  for (int laps = 0; !placed && laps < most_laps; ++laps) {
+    const std::uint64_t count = marks_.count();
+    if (count == 0) break;
+    const std::uint64_t first = marks_.oldest_of(count);
     Mark mark;
-    for (std::uint64_t i = count; i-- > 0 && marks_.load(i, mark);) {
+    for (std::uint64_t i = count; i-- > first && marks_.load(i, mark);) {
       // All marks where the reader begins are in force, also where that is the oldest mark.
       if (!placed || mark.position < mark_.position) {
         mark_ = mark;
@@ -266,7 +278,7 @@ SampleNumber StreamReader::seek(SampleNumber number) noexcept {
   const std::uint64_t head = ring_.head();
   std::uint64_t position = 0;
   Mark mark;
-  for (std::uint64_t i = marks_.oldest(), count = marks_.count(); i < count; ++i) {
+  for (std::uint64_t count = marks_.count(), i = marks_.oldest_of(count); i < count; ++i) {
     if (!marks_.load(i, mark)) continue;
     // Numbers in the gap before this mark have no sample: the first one after it is next.
     if (number.value < mark.position + mark.gaps) {
@@ -285,7 +297,7 @@ SampleNumber StreamReader::seek(Time time) noexcept {
   std::uint64_t position = head;
   if (info().rate) {
     Mark mark;
-    for (std::uint64_t i = marks_.oldest(), count = marks_.count(); i < count; ++i) {
+    for (std::uint64_t count = marks_.count(), i = marks_.oldest_of(count); i < count; ++i) {
       if (!marks_.load(i, mark)) continue;
       Mark following;
       const std::uint64_t end =
@@ -304,9 +316,9 @@ SampleNumber StreamReader::seek(Time time) noexcept {
   } else {
     const AtomicWord* times = &stream_->words_[stream_->layout_.times_at];
     // What lies before the oldest mark is not readable, as in place().
-    std::uint64_t p = oldest;
+    std::uint64_t p = std::max(oldest, head - std::min(head, stream_->layout_.slots));
     Mark mark;
-    for (std::uint64_t i = marks_.oldest(), count = marks_.count(); i < count; ++i) {
+    for (std::uint64_t count = marks_.count(), i = marks_.oldest_of(count); i < count; ++i) {
       if (!marks_.load(i, mark)) continue;
       p = std::max(p, mark.position);
       break;

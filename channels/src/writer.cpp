@@ -2,33 +2,53 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <utility>
 
 #include "spillway/channels/error.hpp"
 
 namespace spillway {
 
+StreamWriter::Lane StreamWriter::make_lane(Stream& stream, std::size_t channel) {
+  const Stream::Layout& layout = stream.layout_;
+  return {LaneWriter(&stream.words_[layout.values_at[channel]], layout.slots),
+          QualityLaneWriter(&stream.words_[layout.quality_at[channel]], layout.slots),
+          stream.info_.channels[channel].type};
+}
+
 StreamWriter::StreamWriter(Stream& stream)
     : ring_(stream.shared_->ring, stream.layout_.stride),
-      irregular_(!stream.info_.rate),
+      first_lane_(make_lane(stream, 0)),
       stream_(&stream),
       marks_(stream.shared_->marks, &stream.words_[stream.layout_.marks_at],
              stream.layout_.mark_slots),
       anchors_(stream.shared_->anchors, &stream.words_[stream.layout_.anchors_at],
                stream.layout_.mark_slots),
       times_(&stream.words_[stream.layout_.times_at], stream.layout_.slots),
+      irregular_(!stream.info_.rate),
       largest_block_(stream.info_.largest_block.value) {
   if (stream.has_writer_.exchange(true))
     throw Error(fmt::format("stream '{}' has a writer already; a stream has one", info().name));
-  for (std::size_t c = 0; c < stream.channel_count(); ++c)
-    lanes_.push_back(
-        {LaneWriter(&stream.words_[stream.layout_.values_at[c]], stream.layout_.slots),
-         LaneWriter(&stream.words_[stream.layout_.quality_at[c]], stream.layout_.slots),
-         stream.info_.channels[c].type});
+  for (std::size_t c = 1; c < stream.channel_count(); ++c)
+    other_lanes_.push_back(make_lane(stream, c));
   mark(MarkKind::start);
 }
 
+void StreamWriter::batch(SampleCount samples) {
+  if (!std::has_single_bit(samples.value) || samples.value > largest_block_)
+    throw Error(fmt::format("stream '{}': batch of {} samples; allowed are powers of two up to {}",
+                            info().name, samples.value, std::bit_floor(largest_block_)));
+  flush();
+  ring_.batch(samples.value);
+}
+
+void StreamWriter::renew_fast_path() noexcept {
+  const bool clean = first_lane_.quality.clean_from() <= ring_.head();
+  fast_until_ = other_lanes_.empty() && !irregular_ && clean ? ring_.limit() : 0;
+}
+
 void StreamWriter::mark(MarkKind kind, GapCause cause) noexcept {
+  flush();
   state_.kind = kind;
   state_.cause = cause;
   state_.position = ring_.head();
@@ -36,7 +56,9 @@ void StreamWriter::mark(MarkKind kind, GapCause cause) noexcept {
 }
 
 std::int64_t StreamWriter::expected_time(std::uint64_t number) const noexcept {
-  return state_.clock_time + info().rate->duration(number - state_.clock_sample).count();
+  return saturating_add(Time(state_.clock_time),
+                        info().rate->duration(number - state_.clock_sample))
+      .count();
 }
 
 void StreamWriter::gap(SampleCount count, GapCause cause) noexcept {
@@ -65,6 +87,7 @@ void StreamWriter::stamp(Stamp stamp) noexcept {
     }
     has_time_ = true;
   }
+  flush();
   Mark anchor = state_;
   anchor.kind = MarkKind::anchor;
   anchor.position = ring_.head();
@@ -88,9 +111,9 @@ void StreamWriter::calibrate(CalibrationSetId set) noexcept {
 }
 
 void StreamWriter::calibrate(std::size_t channel, Calibration calibration) {
-  if (channel >= lanes_.size())
+  if (channel >= channel_count())
     throw Error(fmt::format("stream '{}' has no channel {}; it has {}", info().name, channel,
-                            lanes_.size()));
+                            channel_count()));
   CalibrationSet set = stream_->calibrations({state_.calibrations});
   set[channel] = std::move(calibration);
   calibrate(stream_->add_calibrations(std::move(set)));
@@ -126,28 +149,28 @@ StreamWriter::Run StreamWriter::begin_run(const Time* times, std::uint64_t count
 
 void StreamWriter::put_quality(std::size_t channel, const Quality* quality, Quality common,
                                std::uint64_t step, Run run) noexcept {
-  LaneWriter& lane = lanes_[channel].quality;
+  QualityLaneWriter& to = lane(channel).quality;
   if (run.late) {
     const Quality late(Verdict::suspect, Quality::time_uncertain);
-    lane.put_or_skip_zero(ring_.head(), merge(quality ? *quality : common, late).byte());
+    to.put(ring_.head(), merge(quality ? *quality : common, late));
   } else if (quality) {
-    lane.put(ring_.head(), quality, run.count, step);
+    to.put(ring_.head(), quality, run.count, step);
   } else {
-    lane.fill(ring_.head(), common.byte(), run.count);
+    to.fill(ring_.head(), common, run.count);
   }
 }
 
 void StreamWriter::push_lanes(std::span<const void* const> lanes, SampleCount count,
                               std::span<const Quality* const> quality,
                               std::span<const Time> times) noexcept {
-  assert(lanes.size() == lanes_.size());
-  assert(quality.empty() || quality.size() == lanes_.size());
+  assert(lanes.size() == channel_count());
+  assert(quality.empty() || quality.size() == channel_count());
   assert(times.empty() || times.size() == count.value);
   for (std::uint64_t done = 0; done < count.value;) {
     const Run run = begin_run(times.empty() ? nullptr : times.data() + done, count.value - done);
-    for (std::size_t c = 0; c < lanes_.size(); ++c) {
-      visit_sample_type(lanes_[c].type, [&]<class T>(std::type_identity<T>) {
-        lanes_[c].values.put(ring_.head(), static_cast<const T*>(lanes[c]) + done, run.count, 1);
+    for (std::size_t c = 0; c < channel_count(); ++c) {
+      visit_sample_type(lane(c).type, [&]<class T>(std::type_identity<T>) {
+        lane(c).values.put(ring_.head(), static_cast<const T*>(lanes[c]) + done, run.count, 1);
       });
       const Quality* const given = quality.empty() ? nullptr : quality[c];
       put_quality(c, given ? given + done : nullptr, {}, 1, run);
@@ -155,6 +178,7 @@ void StreamWriter::push_lanes(std::span<const void* const> lanes, SampleCount co
     end_run(run);
     done += run.count;
   }
+  renew_fast_path();
 }
 
 template <Sample T>
@@ -173,21 +197,33 @@ Writer<T>::Writer(Stream& stream)
 }
 
 template <Sample T>
+void Writer<T>::push_slowly(T value, Quality quality) noexcept {
+  if (!info().rate) return push_frames({&value, 1}, nullptr, quality, nullptr);
+  const std::uint64_t position = ring_.head();
+  ring_.announce(position + 1);
+  first_lane_.values.put(position, value);
+  first_lane_.quality.put(position, quality);
+  ring_.advance(position + 1);
+  renew_fast_path();
+}
+
+template <Sample T>
 void Writer<T>::push_frames(std::span<const T> frames, const Quality* quality, Quality common,
                             const Time* times) noexcept {
-  const std::size_t channels = lanes_.size();
+  const std::size_t channels = channel_count();
   assert(frames.size() % channels == 0);
   const std::uint64_t count = frames.size() / channels;
   for (std::uint64_t done = 0; done < count;) {
     const Run run = begin_run(times ? times + done : nullptr, count - done);
     for (std::size_t c = 0; c < channels; ++c) {
       const std::size_t at = done * channels + c;
-      lanes_[c].values.put(ring_.head(), frames.data() + at, run.count, channels);
+      lane(c).values.put(ring_.head(), frames.data() + at, run.count, channels);
       put_quality(c, quality ? quality + at : nullptr, common, channels, run);
     }
     end_run(run);
     done += run.count;
   }
+  renew_fast_path();
 }
 
 template class Writer<std::int8_t>;

@@ -91,44 +91,6 @@ TEMPLATE_TEST_CASE("random puts over many laps are read back from every place", 
   }
 }
 
-TEST_CASE("a lane of quality holds what was put, filled or skipped, whatever the order") {
-  test::Random random(7);
-  Words memory;
-  LaneWriter lane(memory.words.data(), slots);
-  std::vector<Quality> all;
-  while (all.size() < 5000) {
-    const std::uint64_t head = all.size();
-    const bool zero = test::below(random, 3) != 0;
-    const auto byte = static_cast<std::uint8_t>(zero ? 0 : random());
-    const std::uint64_t count = test::below(random, 30);
-    switch (test::below(random, 4)) {
-      case 0:
-        lane.fill(head, byte, count);
-        all.insert(all.end(), count, Quality::from_byte(byte));
-        break;
-      case 1:
-        lane.put_or_skip_zero(head, byte);
-        all.push_back(Quality::from_byte(byte));
-        break;
-      case 2:
-        lane.put(head, byte);
-        all.push_back(Quality::from_byte(byte));
-        break;
-      default: {
-        std::vector<Quality> values;
-        for (std::uint64_t i = 0; i < count; ++i) values.push_back(test::quality_of(head + i, 0));
-        lane.put(head, values.data(), count, 1);
-        all.insert(all.end(), values.begin(), values.end());
-      }
-    }
-    const std::uint64_t end = all.size();
-    const std::uint64_t begin = end < slots ? 0 : (end + 7) / 8 * 8 - slots;
-    const auto copied = memory.copy<Quality>(begin, end);
-    REQUIRE(
-        std::equal(copied.begin(), copied.end(), all.begin() + static_cast<std::ptrdiff_t>(begin)));
-  }
-}
-
 TEST_CASE("a lane stores nothing outside of the words it was given the positions of") {
   Words memory;
   for (auto& word : memory.words) word = ~std::uint64_t{0};

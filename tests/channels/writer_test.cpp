@@ -330,3 +330,67 @@ TEST_CASE("the samples pushed are counted without the gaps") {
   CHECK(writer.pushed() == 300);
   CHECK(writer.next() == SampleNumber{310});
 }
+
+TEST_CASE("a batch becomes readable at its size, by a flush, and before anything else happens") {
+  Stream stream(make_info({SampleType::int16}, 1000));
+  Writer<std::int16_t> writer(stream);
+  StreamReader reader(stream);
+  const auto readable = [&] { return reader.pending().value; };
+  writer.batch(SampleCount{16});
+  for (std::int16_t i = 0; i < 15; ++i) writer.push(i);
+  CHECK(readable() == 0);
+  CHECK(writer.pushed() == 15);
+  CHECK(writer.next() == SampleNumber{15});
+  SECTION("at its size") {
+    writer.push(15);
+    CHECK(readable() == 16);
+  }
+  SECTION("by a flush, and then again at a multiple of its size") {
+    writer.flush();
+    CHECK(readable() == 15);
+    writer.push(15);
+    CHECK(readable() == 16);
+  }
+  SECTION("before a gap, which stands where it was declared") {
+    writer.gap(SampleCount{3});
+    CHECK(readable() == 15);
+    writer.push(15);
+    writer.flush();
+    const auto found = read_all(stream);
+    REQUIRE(found.size() == 16);
+    CHECK(found[14].number == SampleNumber{14});
+    CHECK(found[15].number == SampleNumber{18});
+  }
+  SECTION("before a stamp") {
+    writer.stamp({Time(7'000'000'000)});
+    CHECK(readable() == 15);
+  }
+  SECTION("with a block") {
+    const std::vector<std::int16_t> block{15, 16};
+    writer.push(block);
+    CHECK(readable() == 17);
+  }
+  SECTION("with the end of the batch") {
+    writer.batch(SampleCount{1});
+    CHECK(readable() == 15);
+    writer.push(15);
+    CHECK(readable() == 16);
+  }
+  SECTION("with the end of the writer, wherever it was moved to") {
+    {
+      Writer<std::int16_t> moved(std::move(writer));
+      moved.push(15);
+      moved.push(16);
+      CHECK(readable() == 16);
+    }
+    CHECK(readable() == 17);
+  }
+}
+
+TEST_CASE("a batch of an impossible size is refused") {
+  Stream stream(make_info({SampleType::int16}, 1000));
+  Writer<std::int16_t> writer(stream);
+  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{128}})
+    CHECK(contains(message_of([&] { writer.batch(SampleCount{size}); }),
+                   "allowed are powers of two up to 64"));
+}

@@ -4,35 +4,29 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "spillway/channels/atomics.hpp"
 
 namespace spillway {
 
-// The unsigned integer of `Bytes` bytes that carries a sample of that size.
-template <std::size_t Bytes>
-struct Carrier;
-template <>
-struct Carrier<1> {
-  using type = std::uint8_t;
-};
-template <>
-struct Carrier<2> {
-  using type = std::uint16_t;
-};
-template <>
-struct Carrier<4> {
-  using type = std::uint32_t;
-};
-template <>
-struct Carrier<8> {
-  using type = std::uint64_t;
-};
-
 template <class T>
 inline constexpr std::uint64_t samples_per_word = 8 / sizeof(T);
+
+// The bits of the word that has `value` as its sample `index` and zeros elsewhere.
+template <class T>
+[[nodiscard]] std::uint64_t lane_bits(std::uint64_t index, T value) noexcept {
+  using U = std::conditional_t<
+      sizeof(T) == 1, std::uint8_t,
+      std::conditional_t<sizeof(T) == 2, std::uint16_t,
+                         std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
+  const std::uint64_t place =
+      std::endian::native == std::endian::little ? index : samples_per_word<T> - 1 - index;
+  return static_cast<std::uint64_t>(std::bit_cast<U>(value)) << (8 * sizeof(T) * place);
+}
 
 // The writer's end of a lane. Keeps the unfinished word in `partial_`, so that
 // the shared word is only ever stored, whole, and never loaded. A lane holds
@@ -46,10 +40,14 @@ class LaneWriter {
   template <class T>
   void put(std::uint64_t position, T value) noexcept {
     constexpr std::uint64_t per_word = samples_per_word<T>;
-    const std::uint64_t index = position % per_word;
-    if (index == 0) partial_ = 0;
-    insert(index, value);
-    store<T>(position, partial_);
+    if constexpr (per_word == 1) {
+      words_[position & mask_].store(lane_bits(0, value), std::memory_order_relaxed);
+    } else {
+      const std::uint64_t index = position % per_word;
+      if (index == 0) partial_ = 0;
+      partial_ |= lane_bits(index, value);
+      words_[(position & mask_) / per_word].store(partial_, std::memory_order_relaxed);
+    }
   }
 
   // W2 for `count` samples that stand `step` elements apart in `values`.
@@ -60,50 +58,42 @@ class LaneWriter {
     std::uint64_t done = 0;
     for (; done < count && (position + done) % per_word != 0; ++done)
       put(position + done, values[done * step]);
-    for (; count - done >= per_word; done += per_word) {
-      T packed[per_word];
-      for (std::uint64_t i = 0; i < per_word; ++i) packed[i] = values[(done + i) * step];
-      std::uint64_t word;
-      std::memcpy(&word, packed, sizeof word);
-      store<T>(position + done, word);
+    while (count - done >= per_word) {
+      // Up to the wrap the words stand in a row.
+      const std::uint64_t at = (position + done) & mask_;
+      const std::uint64_t words = std::min(count - done, mask_ + 1 - at) / per_word;
+      AtomicWord* const to = words_ + at / per_word;
+      if (step == 1)
+        store_words(to, values + done, words);
+      else
+        store_words(to, values + done * step, words, step);
+      done += words * per_word;
     }
-    if (done == count) return;
-    partial_ = 0;
-    const std::uint64_t tail = position + done;
-    for (std::uint64_t i = 0; done < count; ++i, ++done) insert(i, values[done * step]);
-    store<T>(tail, partial_);
-  }
-
-  // W2 for `count` samples of one value; a zero is stored once for a whole word.
-  void fill(std::uint64_t position, std::uint8_t value, std::uint64_t count) noexcept {
-    constexpr std::uint64_t per_word = samples_per_word<std::uint8_t>;
-    std::uint64_t done = 0;
-    for (; done < count && (position + done) % per_word != 0; ++done)
-      put_or_skip_zero(position + done, value);
-    constexpr std::uint64_t every_byte = 0x0101'0101'0101'0101;
-    for (; count - done >= per_word; done += per_word)
-      store<std::uint8_t>(position + done, every_byte * value);
-    for (; done < count; ++done) put_or_skip_zero(position + done, value);
-  }
-
-  // Like put, but a zero that the word holds already is not stored again: a lane
-  // that is nearly always zero costs one store for all the samples of a word.
-  void put_or_skip_zero(std::uint64_t position, std::uint8_t value) noexcept {
-    if (value != 0 || position % samples_per_word<std::uint8_t> == 0) put(position, value);
+    for (; done < count; ++done) put(position + done, values[done * step]);
   }
 
  private:
   template <class T>
-  void insert(std::uint64_t index, T value) noexcept {
-    using U = typename Carrier<sizeof(T)>::type;
-    constexpr std::uint64_t bits = 8 * sizeof(T);
-    const std::uint64_t place =
-        std::endian::native == std::endian::little ? index : samples_per_word<T> - 1 - index;
-    partial_ |= static_cast<std::uint64_t>(std::bit_cast<U>(value)) << (bits * place);
+  static void store_words(AtomicWord* to, const T* values, std::uint64_t words) noexcept {
+    for (std::uint64_t w = 0; w < words; ++w) {
+      std::uint64_t word;
+      std::memcpy(&word, values + w * samples_per_word<T>, sizeof word);
+      to[w].store(word, std::memory_order_relaxed);
+    }
   }
   template <class T>
-  void store(std::uint64_t position, std::uint64_t word) noexcept {
-    words_[(position & mask_) / samples_per_word<T>].store(word, std::memory_order_relaxed);
+  static void store_words(AtomicWord* to, const T* values, std::uint64_t words,
+                          std::uint64_t step) noexcept {
+    for (std::uint64_t w = 0; w < words; ++w) {
+      T packed[samples_per_word<T>];
+      for (T& value : packed) {
+        value = *values;
+        values += step;
+      }
+      std::uint64_t word;
+      std::memcpy(&word, packed, sizeof word);
+      to[w].store(word, std::memory_order_relaxed);
+    }
   }
 
   AtomicWord* words_;
@@ -119,19 +109,28 @@ void copy_lane(const AtomicWord* words, std::uint64_t slots, std::uint64_t begin
   constexpr std::uint64_t per_word = samples_per_word<T>;
   const std::uint64_t mask = slots - 1;
   // The first and the last word may be wanted in part only.
-  while (begin < end) {
-    const std::uint64_t offset = begin % per_word;
-    const std::uint64_t count = std::min(per_word - offset, end - begin);
+  const auto copy_part = [&](std::uint64_t count) {
     const std::uint64_t word = words[(begin & mask) / per_word].load(std::memory_order_relaxed);
-    if (count == per_word) {
-      std::memcpy(static_cast<void*>(out), &word, sizeof word);
-    } else {
-      std::memcpy(static_cast<void*>(out),
-                  reinterpret_cast<const char*>(&word) + offset * sizeof(T), count * sizeof(T));
-    }
+    std::memcpy(static_cast<void*>(out),
+                reinterpret_cast<const char*>(&word) + begin % per_word * sizeof(T),
+                count * sizeof(T));
     out += count;
     begin += count;
+  };
+  if (begin < end && begin % per_word != 0)
+    copy_part(std::min(per_word - begin % per_word, end - begin));
+  while (end - begin >= per_word) {
+    const std::uint64_t at = begin & mask;
+    const std::uint64_t count = std::min(end - begin, slots - at) / per_word;
+    const AtomicWord* const from = words + at / per_word;
+    for (std::uint64_t w = 0; w < count; ++w) {
+      const std::uint64_t word = from[w].load(std::memory_order_relaxed);
+      std::memcpy(static_cast<void*>(out + w * per_word), &word, sizeof word);
+    }
+    out += count * per_word;
+    begin += count * per_word;
   }
+  if (begin < end) copy_part(end - begin);
 }
 
 }  // namespace spillway

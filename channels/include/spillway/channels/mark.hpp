@@ -1,6 +1,7 @@
 // Marks: everything about a stream that is not a sample but happens at one.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -43,7 +44,7 @@ struct Mark {
 inline constexpr std::size_t mark_words = 8;
 
 struct MarkIndices {
-  alignas(cache_line) AtomicWord intent{0};
+  alignas(apart) AtomicWord intent{0};
   AtomicWord count{0};
 };
 
@@ -97,6 +98,10 @@ class MarkReader {
     const std::uint64_t intent = indices_->intent.load(std::memory_order_relaxed);
     return intent > slots_ ? intent - slots_ : 0;
   }
+  // The oldest of `count` marks that there can be: a bound even where memory is damaged.
+  [[nodiscard]] std::uint64_t oldest_of(std::uint64_t count) const noexcept {
+    return std::max(oldest(), count > slots_ ? count - slots_ : 0);
+  }
 
   // Copies mark `index` < count(); false if it was overwritten. Wait-free.
   [[nodiscard]] bool load(std::uint64_t index, Mark& mark) const noexcept {
@@ -107,8 +112,10 @@ class MarkReader {
     // Orders the words before the intent, as R3.
     atomic_fence(std::memory_order_acquire);
     if (index < oldest()) return false;
-    mark.kind = static_cast<MarkKind>(words[0] & 0xFF);
-    mark.cause = static_cast<GapCause>(words[0] >> 8 & 0xFF);
+    // Memory that others may have damaged yields some mark, but never an unknown one.
+    mark.kind = static_cast<MarkKind>(
+        std::min(words[0] & 0xFF, static_cast<std::uint64_t>(MarkKind::anchor)));
+    mark.cause = (words[0] >> 8 & 0xFF) == 0 ? GapCause::source : GapCause::upstream;
     mark.calibrations = static_cast<std::uint32_t>(words[0] >> 32);
     mark.position = words[1];
     mark.gaps = words[2];

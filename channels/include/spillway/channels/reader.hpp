@@ -75,7 +75,9 @@ struct Sleep {    // cheapest; late by up to the interval
 // one thread at a time, writes nothing that others see, and can't delay the
 // writer. Unless said otherwise: wait-free, allocates nothing, locks nothing, no
 // system call.
-class StreamReader {
+//
+// Apart from everything else in memory, so that its cursor can't slow the pushes of a writer.
+class alignas(apart) StreamReader {
  public:
   // Starts at the oldest sample that is still readable; what was overwritten
   // before then is not counted as this reader's loss. Throws nothing.
@@ -88,7 +90,11 @@ class StreamReader {
   // moves the cursor behind them. The block must be made for this stream.
   // One copy, one validation: what the writer overwrote meanwhile is dropped
   // and counted as lost, the intact rest is returned. O(count * channels).
-  Chunk read(Block& block) noexcept;
+  Chunk read(Block& block) noexcept {
+    Chunk chunk;
+    read_into(block, chunk);
+    return chunk;
+  }
 
   // The number of the next sample this reader would deliver.
   [[nodiscard]] SampleNumber next() const noexcept { return {cursor_ + mark_.gaps}; }
@@ -126,6 +132,11 @@ class StreamReader {
   bool wait(SampleCount count, Strategy strategy, std::chrono::nanoseconds timeout) const noexcept {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     while (pending() < count) {
+      if constexpr (std::is_same_v<Strategy, Spin>) {
+        // A look at the clock takes longer than many looks at the head.
+        for (int looks = 0; looks < 32; ++looks)
+          if (pending() >= count) return true;
+      }
       if (std::chrono::steady_clock::now() >= deadline) return false;
       if constexpr (std::is_same_v<Strategy, Sleep>)
         std::this_thread::sleep_for(strategy.interval);
@@ -136,6 +147,9 @@ class StreamReader {
   }
 
  private:
+  // `chunk`: as made.
+  void read_into(Block& block, Chunk& chunk) noexcept;
+
   enum class Peek { none, mark, skipped, lost };
   // Makes `peeked_` the mark that follows the one in force. `skipped`: marks in
   // between were overwritten; `lost`: so was everything just tried.
@@ -144,7 +158,7 @@ class StreamReader {
   void take(Chunk& chunk) noexcept;
   // Takes the marks at the cursor. False if the chunk must end here.
   bool take_due(Chunk& chunk, std::uint64_t end) noexcept;
-  Chunk finish(Chunk chunk, std::uint64_t end, Stop stop) noexcept;
+  void finish(Chunk& chunk, std::uint64_t end, Stop stop) noexcept;
   void place(std::uint64_t position) noexcept;
   [[nodiscard]] std::uint64_t next_mark_position() const noexcept;
   void copy(Block& block, std::uint64_t begin, std::uint64_t end) const noexcept;
@@ -182,12 +196,11 @@ class Reader : public StreamReader {
   };
   // As StreamReader::read.
   Samples read() noexcept {
-    Samples samples{StreamReader::read(block_), {}, {}, {}};
-    samples.values = std::as_const(block_).template values<T>(0).first(samples.count.value);
-    samples.quality = std::as_const(block_).quality(0).first(samples.count.value);
-    if (block_.has_times())
-      samples.times = std::as_const(block_).times().first(samples.count.value);
-    return samples;
+    const Chunk chunk = StreamReader::read(block_);
+    const Block& block = block_;
+    const std::size_t count = chunk.count.value;
+    return {chunk, block.template values<T>(0).first(count), block.quality(0).first(count),
+            block.has_times() ? block.times().first(count) : std::span<const Time>()};
   }
 
  private:

@@ -29,17 +29,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "spillway/channels/atomics.hpp"
 
 namespace spillway {
 
 inline constexpr std::size_t cache_line = 64;
+// What different threads write stands this far apart: prefetchers fetch lines in pairs,
+// and a push that finds its own line taken away costs 100 ns more.
+inline constexpr std::size_t apart = 2 * cache_line;
 
-// The shared indices of one ring, each on its own line.
+// The shared indices of one ring, apart from each other.
 struct RingIndices {
-  alignas(cache_line) AtomicWord head{0};
-  alignas(cache_line) AtomicWord intent{0};
+  alignas(apart) AtomicWord head{0};
+  alignas(apart) AtomicWord intent{0};
 };
 
 // The writer's end. One thread at a time; every function is wait-free.
@@ -50,7 +54,26 @@ class RingProducer {
   RingProducer(RingIndices& indices, std::uint64_t stride) noexcept
       : indices_(&indices), stride_(stride) {}
 
+  RingProducer(RingProducer&& other) noexcept { *this = std::move(other); }
+  RingProducer& operator=(RingProducer&& other) noexcept {
+    finish();
+    indices_ = other.indices_;
+    stride_ = other.stride_;
+    head_ = other.head_;
+    limit_ = other.limit_;
+    batch_mask_ = std::exchange(other.batch_mask_, 0);
+    return *this;
+  }
+  ~RingProducer() { finish(); }
+
+  // One past the newest sample stored, published or not.
   [[nodiscard]] std::uint64_t head() const noexcept { return head_; }
+  // What is announced: words before it may be stored.
+  [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
+
+  // From now on advance() publishes only at positions that are multiples of `samples`,
+  // a power of two.
+  void batch(std::uint64_t samples) noexcept { batch_mask_ = samples - 1; }
 
   // W1: to be called before words up to position `end` are stored.
   void announce(std::uint64_t end) noexcept {
@@ -68,12 +91,24 @@ class RingProducer {
     indices_->head.store(head, std::memory_order_release);
   }
 
+  // The samples before `head` are stored; publishes them, unless a batch is under way.
+  void advance(std::uint64_t head) noexcept {
+    head_ = head;
+    if ((head & batch_mask_) == 0) publish(head);
+  }
+
  private:
-  RingIndices* indices_;
-  std::uint64_t stride_;
+  // Without a batch everything is published, and the indices may be gone already.
+  void finish() noexcept {
+    if (batch_mask_ != 0) publish(head_);
+  }
+
+  RingIndices* indices_ = nullptr;
+  std::uint64_t stride_ = 0;
   // Shadows: the writer never loads what it has published.
   std::uint64_t head_ = 0;
   std::uint64_t limit_ = 0;
+  std::uint64_t batch_mask_ = 0;
 };
 
 // A reader's end. Any number of them; every function is wait-free.

@@ -51,6 +51,14 @@ constexpr SampleCount operator-(SampleNumber a, SampleNumber b) noexcept {
 // years each way is enough for calendar origins such as 1970.
 using Time = std::chrono::nanoseconds;
 
+// a + b; where that is more than a Time can hold, the latest or earliest one.
+constexpr Time saturating_add(Time a, Time b) noexcept {
+  std::int64_t sum = 0;
+  if (__builtin_add_overflow(a.count(), b.count(), &sum))
+    return b < Time(0) ? Time::min() : Time::max();
+  return Time(sum);
+}
+
 inline namespace literals {
 // NOLINTBEGIN(google-runtime-int): the language fixes these parameter types
 constexpr Hertz operator""_Hz(long double v) { return {static_cast<double>(v)}; }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "spillway/channels/quality.hpp"
+#include "spillway/channels/quality_lane.hpp"
 #include "spillway/channels/sample_type.hpp"
 #include "spillway/channels/stream.hpp"
 #include "spillway/channels/units.hpp"
@@ -24,7 +25,9 @@ struct Stamp {
 //
 // Unless a function says otherwise it is wait-free, allocates nothing, locks
 // nothing, makes no system call and does not depend on any reader.
-class StreamWriter {
+//
+// Apart from everything else in memory: what a push loads, nobody else may touch.
+class alignas(apart) StreamWriter {
  public:
   // Throws Error if the stream has, or had, a writer.
   explicit StreamWriter(Stream& stream);
@@ -38,6 +41,14 @@ class StreamWriter {
 
   // How many samples were pushed: the position of the next one, gaps not counted.
   [[nodiscard]] std::uint64_t pushed() const noexcept { return ring_.head(); }
+
+  // Trades latency for throughput: single pushes become readable in groups of `samples`
+  // (a power of two up to StreamInfo::largest_block; 1, the default: each at once). What
+  // else a writer does, its end too, makes everything before it readable first. Throws
+  // Error if `samples` is none of these.
+  void batch(SampleCount samples);
+  // Makes readable what was pushed. To be called when no more comes for a while.
+  void flush() noexcept { ring_.publish(ring_.head()); }
 
   // `count` samples were lost before the next one. O(1). A count of 0 does nothing;
   // numbers end at 2^63, where a gap is cut.
@@ -81,16 +92,27 @@ class StreamWriter {
   void put_quality(std::size_t channel, const Quality* quality, Quality common, std::uint64_t step,
                    Run run) noexcept;
   void end_run(Run run) noexcept { ring_.publish(ring_.head() + run.count); }
+  // To be called when what it depends on may have changed.
+  void renew_fast_path() noexcept;
+  [[nodiscard]] std::size_t channel_count() const noexcept { return 1 + other_lanes_.size(); }
 
-  struct Lane {
+  struct alignas(apart) Lane {
     LaneWriter values;
-    LaneWriter quality;
+    QualityLaneWriter quality;
     SampleType type;
   };
+  static Lane make_lane(Stream& stream, std::size_t channel);
+  [[nodiscard]] Lane& lane(std::size_t channel) noexcept {
+    return channel == 0 ? first_lane_ : other_lanes_[channel - 1];
+  }
 
   RingProducer ring_;
-  std::vector<Lane> lanes_;
-  bool irregular_;
+  // A Good sample of a single regular channel before this position takes no more than the
+  // store of its word: it is announced, and its slot of the quality lane is clean.
+  std::uint64_t fast_until_ = 0;
+  // Here and not in a vector, so that a push to a single channel follows no pointer to it.
+  Lane first_lane_;
+  std::vector<Lane> other_lanes_;
 
  private:
   void mark(MarkKind kind, GapCause cause = GapCause::source) noexcept;
@@ -100,6 +122,7 @@ class StreamWriter {
   MarkWriter marks_;
   MarkWriter anchors_;
   LaneWriter times_;
+  bool irregular_;
   std::uint64_t largest_block_;
   Mark state_;                  // what the next mark carries
   std::int64_t last_time_ = 0;  // irregular: of the last sample
@@ -115,14 +138,12 @@ class Writer : public StreamWriter {
 
   // One sample of a stream of one channel. O(1).
   void push(T value, Quality quality = {}) noexcept {
-    assert(lanes_.size() == 1);
-    if (irregular_) [[unlikely]]
-      return push(std::span<const T>(&value, 1), quality);
+    assert(channel_count() == 1);
     const std::uint64_t position = ring_.head();
-    ring_.announce(position + 1);
-    lanes_[0].values.put(position, value);
-    lanes_[0].quality.put_or_skip_zero(position, quality.byte());
-    ring_.publish(position + 1);
+    if (position >= fast_until_ || !quality.is_good()) [[unlikely]]
+      return push_slowly(value, quality);
+    first_lane_.values.put(position, value);
+    ring_.advance(position + 1);
   }
 
   // One or more frames, interleaved: frames.size() is a multiple of the number
@@ -140,12 +161,12 @@ class Writer : public StreamWriter {
   // before; one that is not begins a new segment and is flagged Suspect, time
   // uncertain. A frame pushed without its time has the time of the frame before, so flagged.
   void push(std::span<const T> frames, std::span<const Time> times, Quality quality = {}) noexcept {
-    assert(times.size() * lanes_.size() == frames.size());
+    assert(times.size() * channel_count() == frames.size());
     push_frames(frames, nullptr, quality, times.data());
   }
   void push(std::span<const T> frames, std::span<const Time> times,
             std::span<const Quality> quality) noexcept {
-    assert(quality.size() == frames.size() && times.size() * lanes_.size() == frames.size());
+    assert(quality.size() == frames.size() && times.size() * channel_count() == frames.size());
     push_frames(frames, quality.data(), {}, times.data());
   }
 
@@ -153,7 +174,7 @@ class Writer : public StreamWriter {
   // sent off by publish(). At most StreamInfo::largest_block frames; the span says
   // how many. Private, because a reader may be reading the ring itself.
   [[nodiscard]] std::span<T> claim(std::uint64_t frames) noexcept {
-    const std::uint64_t wanted = frames * lanes_.size();
+    const std::uint64_t wanted = frames * channel_count();
     return std::span<T>(claimed_).first(wanted < claimed_.size() ? wanted : claimed_.size());
   }
   // Pushes the first `values` values of the claimed buffer (a multiple of the channels).
@@ -162,6 +183,7 @@ class Writer : public StreamWriter {
   }
 
  private:
+  void push_slowly(T value, Quality quality) noexcept;
   void push_frames(std::span<const T> frames, const Quality* quality, Quality common,
                    const Time* times) noexcept;
 
