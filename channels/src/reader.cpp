@@ -185,7 +185,7 @@ void StreamReader::read_into(Block& block, Chunk& chunk) noexcept {
 
 void StreamReader::copy(Block& block, std::uint64_t begin, std::uint64_t end) const noexcept {
   const Stream::Layout& layout = stream_->layout_;
-  const AtomicWord* words = stream_->words_.get();
+  const AtomicWord* words = stream_->words_;
   for (std::size_t c = 0; c < block.channel_count(); ++c) {
     visit_sample_type(block.type(c), [&]<class T>(std::type_identity<T>) {
       copy_lane(words + layout.values_at[c], layout.slots, begin, end, block.values<T>(c).data());

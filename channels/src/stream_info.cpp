@@ -36,6 +36,7 @@ void check_not_reserved(const std::string& what, const std::string& name) {
 void check(const StreamInfo& info) {
   check_name("stream", info.name);
   check_not_reserved("stream", info.name);
+  if (!info.publish_as.empty()) check_name("published stream", info.publish_as);
   if (info.channels.empty())
     throw Error(fmt::format("stream '{}' has no channels; at least one is needed", info.name));
   if (!info.rate && std::holds_alternative<Time>(info.capacity))

@@ -15,6 +15,8 @@
 
 namespace spillway {
 
+class Segment;
+
 // The calibration of every channel of a stream, in channel order.
 using CalibrationSet = std::vector<Calibration>;
 
@@ -30,8 +32,10 @@ struct CalibrationSetId {
 // outlive it. All memory is allocated, and touched, by the constructor.
 class Stream {
  public:
-  // Throws Error if check(info) does, std::bad_alloc if memory runs out.
+  // Throws Error if check(info) does, or if it is to be published and can't be;
+  // std::bad_alloc if memory runs out.
   explicit Stream(StreamInfo info);
+  ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
@@ -48,23 +52,30 @@ class Stream {
   // Adds a set of calibrations, to be put in force by Writer::calibrate. The
   // same set added twice has one id. Any thread; locks and allocates.
   // Throws Error unless there is one calibration for each channel, with finite
-  // coefficients and the channel's unit (or an empty unit) as unit out.
+  // coefficients and the channel's unit (or an empty unit) as unit out, and if a
+  // published stream has no room for more.
   CalibrationSetId add_calibrations(CalibrationSet set);
 
-  // Any thread, wait-free. The reference stays valid as long as the stream.
-  // Set 0 is the one of the ChannelInfos.
+  // Any thread, wait-free; in an attached stream the first use of a new set locks and
+  // allocates. The reference stays valid as long as the stream. Set 0 is the one of the
+  // ChannelInfos. An id that does not exist has calibrations that give NaN: wrong values
+  // are worse than none.
   [[nodiscard]] const CalibrationSet& calibrations(CalibrationSetId id) const noexcept;
 
  private:
   friend class StreamWriter;
   friend class StreamReader;
+  friend class AttachedStream;
+
+  // Throws Error if what the segment says of itself is not a stream that fits.
+  explicit Stream(std::unique_ptr<Segment> attached);
 
   struct Shared {
     RingIndices ring;
     MarkIndices marks;
     MarkIndices anchors;
   };
-  // Where everything lies in the one block of memory, in words.
+  // Where everything lies in the words behind Shared.
   struct Layout {
     std::uint64_t slots = 0;  // of the ring: a power of two
     std::uint64_t stride = 0;
@@ -75,25 +86,38 @@ class Stream {
     std::vector<std::uint64_t> quality_at;  // one a channel
     std::uint64_t times_at = 0;             // irregular streams
     std::uint64_t words = 0;
+
+    [[nodiscard]] std::uint64_t bytes() const noexcept {
+      return sizeof(Shared) + words * sizeof(AtomicWord);
+    }
   };
   static Layout lay_out(const StreamInfo& info);
+  // Lets shared_ and words_ point into `memory`.
+  void place_ring(std::byte* memory) noexcept;
+  void store_calibrations(CalibrationSet set) const;
+  // Takes over what the publisher added meanwhile.
+  [[nodiscard]] const CalibrationSet& late_calibrations(CalibrationSetId id) const noexcept;
   struct AlignedDelete {
-    void operator()(AtomicWord* words) const noexcept;
+    void operator()(std::byte* memory) const noexcept;
   };
 
   StreamInfo info_;
   SampleCount capacity_;
   Layout layout_;
-  std::unique_ptr<Shared> shared_;
-  std::unique_ptr<AtomicWord[], AlignedDelete> words_;
+  // One of the two owns the ring.
+  std::unique_ptr<std::byte[], AlignedDelete> memory_;
+  std::unique_ptr<Segment> segment_;
+  Shared* shared_ = nullptr;
+  AtomicWord* words_ = nullptr;
   std::atomic<bool> has_writer_{false};
 
   // Append-only, in chunks that double, so that readers need no lock.
   static constexpr std::size_t calibration_chunks = 24;
   mutable std::mutex calibrations_mutex_;
-  std::array<std::atomic<const CalibrationSet*>, calibration_chunks> calibration_sets_{};
-  std::vector<std::unique_ptr<CalibrationSet[]>> calibration_storage_;
-  std::uint32_t calibration_count_ = 0;
+  mutable std::array<std::atomic<const CalibrationSet*>, calibration_chunks> calibration_sets_{};
+  mutable std::vector<std::unique_ptr<CalibrationSet[]>> calibration_storage_;
+  mutable std::atomic<std::uint32_t> calibration_count_{0};
+  CalibrationSet unknown_calibrations_;
 };
 
 }  // namespace spillway

@@ -60,6 +60,9 @@ struct StreamInfo {
   SampleCount mark_capacity = SampleCount{1024};
   // Stamps of a regular stream that deviate by more than half a period begin a new segment.
   bool follow_stamps = true;
+  // Not empty: the ring lies in shared memory under this name, which is the machine's; see
+  // shared_stream.hpp.
+  std::string publish_as;
   std::vector<ChannelInfo> channels;
 };
 
