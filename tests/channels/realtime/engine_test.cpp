@@ -1,0 +1,113 @@
+// The acquisition thread of a running engine, and the graph for those who own the loop.
+#include "spillway/engine/engine.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../../engine/support.hpp"
+#include "path.hpp"
+#include "spillway/storage/memory_sink.hpp"
+
+using namespace spillway;
+using namespace spillway::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// An engine that filters and records, and the writer that feeds it.
+struct Plant {
+  Plant(bool graph_thread, std::unique_ptr<Sink> sink, std::string path)
+      : engine({.title = "plant", .graph_thread = graph_thread}),
+        strain(engine.add_channel<std::int16_t>({.name = "strain",
+                                                 .unit = "V",
+                                                 .rate = 100_kHz,
+                                                 .capacity = SampleCount{1 << 19},
+                                                 .calibration = Linear{1.2e-3, 0.0}})) {
+    const Signal smooth = engine.graph().add(MovingAverage{.window = 32}, strain, "smooth");
+    engine.graph().add(lowpass(Butterworth{.order = 4}, 1_kHz), smooth, "low");
+    if (sink)
+      engine.record(std::move(sink), 10ms);
+    else
+      engine.record({.path = std::move(path), .flush = 10ms});
+    engine.start();
+    writer.emplace(strain.writer());
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<std::int16_t>(i);
+  }
+
+  void turn() noexcept {
+    const std::span<std::int16_t> block = writer->claim(256);
+    for (std::size_t i = 0; i < block.size(); ++i) block[i] = values[i];
+    writer->publish(block.size());
+    for (int i = 0; i < 8; ++i) writer->push(values[0], Quality(Verdict::suspect));
+    if (++turns % 10 == 0) writer->gap({7});
+    if (turns % 20 == 0) writer->stamp({Time(10'000 * std::int64_t(writer->next().value)), turns});
+  }
+
+  Engine engine;
+  Channel<std::int16_t> strain;
+  std::optional<Writer<std::int16_t>> writer;
+  std::array<std::int16_t, 256> values{};
+  std::uint64_t turns = 0;
+};
+
+// Every sample is in the recording or named as missing, and none was lost.
+bool recorded_all(Plant& plant) {
+  const std::uint64_t pushed = plant.writer->pushed();
+  const std::uint64_t produced = plant.writer->next().value;
+  const Report report = plant.engine.stop();
+  if (!report.errors.empty() || report.recordings.at(0).streams.size() != 3) return false;
+  for (const auto& stream : report.recordings.at(0).streams)
+    if (stream.counts.produced != produced || stream.counts.recorded != pushed ||
+        stream.counts.lost != 0)
+      return false;
+  return pushed > 0;
+}
+
+Path acquisition(const std::shared_ptr<Plant>& plant) {
+  Path path;
+  path.run = [plant] {
+    for (int i = 0; i < 1000; ++i) plant->turn();
+  };
+  path.reached = [plant] { return recorded_all(*plant); };
+  return path;
+}
+
+}  // namespace
+
+TEST_CASE("acquisition is fit for real time while the engine filters and records") {
+  SECTION("to memory") {
+    check_clean("memory", [] {
+      return acquisition(std::make_shared<Plant>(true, std::make_unique<MemorySink>(), ""));
+    });
+  }
+  SECTION("to HDF5") {
+    TemporaryDirectory directory;
+    int files = 0;
+    check_clean("HDF5", [&] {
+      return acquisition(std::make_shared<Plant>(
+          true, nullptr, directory / ("run" + std::to_string(files++) + ".h5")));
+    });
+  }
+}
+
+TEST_CASE("Engine::step is fit for real time, in the loop that acquires") {
+  check_clean("step", [] {
+    const auto plant = std::make_shared<Plant>(false, std::make_unique<MemorySink>(), "");
+    Path path;
+    path.run = [plant] {
+      for (int i = 0; i < 1000; ++i) {
+        plant->turn();
+        while (plant->engine.step()) continue;
+      }
+    };
+    path.reached = [plant] { return recorded_all(*plant); };
+    return path;
+  });
+}
