@@ -6,7 +6,8 @@
 // packed, so a word holds 1, 2, 4 or 8 consecutive samples of one lane.
 //
 //   W1  before it stores at or beyond the announced limit, the writer raises
-//       `intent` to the new limit (relaxed) and issues a release fence;
+//       `intent` to the new limit (relaxed); before any store, it issues a
+//       release fence;
 //   W2  it stores whole words, relaxed;
 //   W3  it stores `head`, release.
 //   R1  a reader loads `head` (acquire) and `intent`: [intent - slots, head) is
@@ -77,12 +78,17 @@ class RingProducer {
 
   // W1: to be called before words up to position `end` are stored.
   void announce(std::uint64_t end) noexcept {
-    if (end <= limit_) return;
-    limit_ = (end + stride_ - 1) & ~(stride_ - 1);
-    indices_->intent.store(limit_, std::memory_order_relaxed);
-    // Orders the new intent before every word stored from here on.
-    atomic_fence(std::memory_order_release);
+    if (end > limit_) {
+      limit_ = (end + stride_ - 1) & ~(stride_ - 1);
+      indices_->intent.store(limit_, std::memory_order_relaxed);
+    }
+    renew_announcement();
   }
+
+  // W1 for words before limit(). Orders the intent before every word stored from here on. Also
+  // where the intent is an older one: another thread may have stored it, and a fence counts
+  // for its own thread only. No instruction on x86-64.
+  void renew_announcement() noexcept { atomic_fence(std::memory_order_release); }
 
   // W3: the samples before `head` are readable.
   void publish(std::uint64_t head) noexcept {

@@ -21,7 +21,8 @@ struct Stamp {
 };
 
 // What every writer can do, whatever the type of the samples. Move-only: one
-// producer by construction, used by one thread at a time.
+// producer by construction, used by one thread at a time; it may pass from thread to
+// thread, if the hand-over synchronises as a mutex does.
 //
 // Unless a function says otherwise it is wait-free, allocates nothing, locks
 // nothing, makes no system call and does not depend on any reader.
@@ -142,6 +143,7 @@ class Writer : public StreamWriter {
     const std::uint64_t position = ring_.head();
     if (position >= fast_until_ || !quality.is_good()) [[unlikely]]
       return push_slowly(value, quality);
+    ring_.renew_announcement();
     first_lane_.values.put(position, value);
     ring_.advance(position + 1);
   }
