@@ -64,7 +64,7 @@ class LaneWriter {
       const std::uint64_t words = std::min(count - done, mask_ + 1 - at) / per_word;
       AtomicWord* const to = words_ + at / per_word;
       if (step == 1)
-        store_words(to, values + done, words);
+        store_words(to, values + done, words, std::integral_constant<std::uint64_t, 1>());
       else
         store_words(to, values + done * step, words, step);
       done += words * per_word;
@@ -73,17 +73,10 @@ class LaneWriter {
   }
 
  private:
-  template <class T>
-  static void store_words(AtomicWord* to, const T* values, std::uint64_t words) noexcept {
-    for (std::uint64_t w = 0; w < words; ++w) {
-      std::uint64_t word;
-      std::memcpy(&word, values + w * samples_per_word<T>, sizeof word);
-      to[w].store(word, std::memory_order_relaxed);
-    }
-  }
-  template <class T>
+  // `Step`: a number, or 1 as a type, for the usual case to be a plain copy.
+  template <class T, class Step>
   static void store_words(AtomicWord* to, const T* values, std::uint64_t words,
-                          std::uint64_t step) noexcept {
+                          Step step) noexcept {
     for (std::uint64_t w = 0; w < words; ++w) {
       T packed[samples_per_word<T>];
       for (T& value : packed) {
