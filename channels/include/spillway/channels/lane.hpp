@@ -63,30 +63,30 @@ class LaneWriter {
       const std::uint64_t at = (position + done) & mask_;
       const std::uint64_t words = std::min(count - done, mask_ + 1 - at) / per_word;
       AtomicWord* const to = words_ + at / per_word;
+      const T* const from = values + done * step;
       if (step == 1)
-        store_words(to, values + done, words, std::integral_constant<std::uint64_t, 1>());
+        store_words(to, words, [from](std::uint64_t w) {
+          std::uint64_t word;
+          std::memcpy(&word, from + w * per_word, sizeof word);
+          return word;
+        });
       else
-        store_words(to, values + done * step, words, step);
+        store_words(to, words, [from, step](std::uint64_t w) {
+          T packed[per_word];
+          for (std::uint64_t i = 0; i < per_word; ++i) packed[i] = from[(w * per_word + i) * step];
+          std::uint64_t word;
+          std::memcpy(&word, packed, sizeof word);
+          return word;
+        });
       done += words * per_word;
     }
     for (; done < count; ++done) put(position + done, values[done * step]);
   }
 
  private:
-  // `Step`: a number, or 1 as a type, for the usual case to be a plain copy.
-  template <class T, class Step>
-  static void store_words(AtomicWord* to, const T* values, std::uint64_t words,
-                          Step step) noexcept {
-    for (std::uint64_t w = 0; w < words; ++w) {
-      T packed[samples_per_word<T>];
-      for (T& value : packed) {
-        value = *values;
-        values += step;
-      }
-      std::uint64_t word;
-      std::memcpy(&word, packed, sizeof word);
-      to[w].store(word, std::memory_order_relaxed);
-    }
+  template <class WordAt>
+  static void store_words(AtomicWord* to, std::uint64_t words, WordAt word_at) noexcept {
+    for (std::uint64_t w = 0; w < words; ++w) to[w].store(word_at(w), std::memory_order_relaxed);
   }
 
   AtomicWord* words_;
