@@ -2,6 +2,7 @@
 // 1 something failed and was told, 3 it went to its end but samples were lost.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -28,5 +29,19 @@ struct DemoArguments {
   double duration_s = 5.0;
 };
 int demo(const DemoArguments& arguments);
+
+struct ChannelsArguments {
+  bool json = false;
+};
+int channels(const ChannelsArguments& arguments);
+
+struct TailArguments {
+  std::string name;
+  std::uint64_t samples = 10;  // to begin with
+  bool raw = false;
+  std::optional<double> every_s;  // a summary each so many seconds instead of samples
+  std::optional<double> duration_s;
+};
+int tail(const TailArguments& arguments);
 
 }  // namespace spillway::apps

@@ -29,7 +29,9 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  spillway demo\n"
       "  spillway record experiment.yaml -o data/\n"
-      "  spillway info data/run.h5");
+      "  spillway info data/run.h5\n"
+      "  spillway channels\n"
+      "  spillway tail ecg --every 1");
 
   int status = 0;
   apps::RecordArguments record;
@@ -62,6 +64,42 @@ int main(int argc, char** argv) {
   info_command->add_option("file", info.path, "an HDF5 recording, finished or not")->required();
   info_command->add_flag("--json", info.json, "as JSON");
   info_command->callback([&] { status = apps::info(info); });
+
+  apps::ChannelsArguments channels;
+  CLI::App* channels_command =
+      app.add_subcommand("channels", "The streams that programs publish in shared memory");
+  channels_command->add_flag("--json", channels.json, "as JSON");
+  channels_command->footer(
+      "To publish: `publish: [name]` in a configuration, or "
+      "StreamInfo::publish_as in C++.");
+  channels_command->callback([&] { status = apps::channels(channels); });
+
+  apps::TailArguments tail;
+  double tail_every = 0.0;
+  double tail_duration = 0.0;
+  CLI::App* tail_command =
+      app.add_subcommand("tail", "Follow a published stream: its samples as they come");
+  tail_command->add_option("name", tail.name, "as `spillway channels` shows it")->required();
+  tail_command->add_option("-n,--samples", tail.samples, "newest samples to begin with")
+      ->capture_default_str();
+  CLI::Option* every_option =
+      tail_command
+          ->add_option("--every", tail_every,
+                       "instead of samples, lowest, highest and mean each so many seconds")
+          ->check(CLI::Range(0.01, 86400.0));
+  CLI::Option* tail_duration_option =
+      tail_command->add_option("-d,--duration", tail_duration, "stop after so many seconds")
+          ->check(CLI::NonNegativeNumber);
+  tail_command->add_flag("--raw", tail.raw, "raw values, without calibration");
+  tail_command->footer(
+      "CSV on standard output; what is lost or missing is told on lines that begin with #.\n"
+      "Reading never disturbs the publisher. Ends when it does: 0 if it finished, 3 if it died\n"
+      "or samples were lost.");
+  tail_command->callback([&] {
+    if (*every_option) tail.every_s = tail_every;
+    if (*tail_duration_option) tail.duration_s = tail_duration;
+    status = apps::tail(tail);
+  });
 
   apps::DemoArguments demo;
   CLI::App* demo_command =

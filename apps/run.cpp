@@ -1,52 +1,18 @@
 #include "run.hpp"
+#include "stop_on_signals.hpp"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <thread>
 
 namespace spillway::apps {
 
 namespace {
-
-volatile std::sig_atomic_t stop_requested = 0;
-
-class StopOnSignals {
- public:
-  StopOnSignals() {
-    stop_requested = 0;
-    struct sigaction action {};
-    // A second signal, during a long flush, ends the program at once.
-    action.sa_handler = [](int number) {
-      if (stop_requested != 0) ::_exit(128 + number);
-      stop_requested = 1;
-    };
-    sigaction(SIGINT, &action, &old_int_);
-    sigaction(SIGTERM, &action, &old_term_);
-    // A full disk by quota shows as an error of write(), not as the end of the program.
-    struct sigaction ignore {};
-    ignore.sa_handler = SIG_IGN;
-    sigaction(SIGXFSZ, &ignore, nullptr);
-    // Nor does a terminal or a pipe that went away end an experiment.
-    sigaction(SIGPIPE, &ignore, nullptr);
-  }
-  StopOnSignals(const StopOnSignals&) = delete;
-  StopOnSignals& operator=(const StopOnSignals&) = delete;
-  ~StopOnSignals() {
-    sigaction(SIGINT, &old_int_, nullptr);
-    sigaction(SIGTERM, &old_term_, nullptr);
-  }
-
- private:
-  struct sigaction old_int_ {};
-  struct sigaction old_term_ {};
-};
 
 // One line on a terminal that is written over and over.
 class StatusLine {
@@ -142,7 +108,7 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
   auto next_line = begin;
   int shown = 0;
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-  while (!engine.finished() && stop_requested == 0 &&
+  while (!engine.finished() && !StopOnSignals::requested() &&
          !(options.duration_s && elapsed() >= *options.duration_s)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     show_events(events, line, options.quiet, shown);
@@ -160,7 +126,7 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
                           human_count(t.lost), human_count(t.missing), human_bytes(t.bytes)));
   }
   RunResult result;
-  result.interrupted = stop_requested != 0;
+  result.interrupted = StopOnSignals::requested();
   result.report = engine.stop();
   result.seconds = elapsed();
   show_events(events, line, options.quiet, shown);

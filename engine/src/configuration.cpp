@@ -150,6 +150,26 @@ RecordConfiguration record_from(const yaml::Value& value) {
   return record;
 }
 
+// "ecg", or {stream: ecg, name: bed7-ecg}.
+Publication publication_from(const yaml::Value& value) {
+  Publication publication;
+  if (value.is_map()) {
+    const yaml::Map map = value.map();
+    map.allow_only({"stream", "name"});
+    publication.stream = map.require("stream").text();
+    publication.name = map.require("name").text();
+  } else {
+    publication.stream = value.text();
+    publication.name = publication.stream;
+  }
+  try {
+    check_name("published stream", publication.name);
+  } catch (const Error& e) {
+    value.fail(e.what());
+  }
+  return publication;
+}
+
 }  // namespace
 
 Configuration parse_configuration(const std::string& text, const std::string& file) {
@@ -158,7 +178,7 @@ Configuration parse_configuration(const std::string& text, const std::string& fi
     throw Error(fmt::format(
         "{}: a configuration is a mapping of keys: title, sources, graph, record", file));
   const yaml::Map map(document, file, "the configuration");
-  map.allow_only({"title", "duration", "memory_budget", "sources", "graph", "record"});
+  map.allow_only({"title", "duration", "memory_budget", "sources", "graph", "record", "publish"});
   Configuration configuration;
   configuration.file = file;
   configuration.text = text;
@@ -176,10 +196,18 @@ Configuration parse_configuration(const std::string& text, const std::string& fi
     configuration.sources.push_back(source_from(v));
   if (configuration.sources.empty()) map.require("sources").fail("at least one source is needed");
   configuration.graph = graph_from_yaml(text, file);
-  for (const yaml::Value& v : map.require("record").list())
-    configuration.recordings.push_back(record_from(v));
-  if (configuration.recordings.empty())
-    map.require("record").fail("at least one recording is needed");
+  if (const auto list = map.find("publish"))
+    for (const yaml::Value& v : list->list()) {
+      configuration.publish.push_back(publication_from(v));
+      configuration.publish_where.push_back(v.where());
+    }
+  // Who publishes need not record.
+  if (configuration.publish.empty() || map.find("record")) {
+    for (const yaml::Value& v : map.require("record").list())
+      configuration.recordings.push_back(record_from(v));
+    if (configuration.recordings.empty())
+      map.require("record").fail("at least one recording is needed");
+  }
   return configuration;
 }
 
@@ -199,6 +227,7 @@ EngineOptions engine_options(const Configuration& configuration) {
   options.title = configuration.title;
   options.memory_budget = configuration.memory_budget;
   options.configuration = configuration.text;
+  options.publish = configuration.publish;
   return options;
 }
 
@@ -220,6 +249,11 @@ std::vector<std::string> set_up(Engine& engine, const Configuration& configurati
   // Wrong graphs are told before any file is claimed.
   engine.check_graph();
   const std::vector<std::string> known = engine.names();
+  for (std::size_t i = 0; i < configuration.publish.size(); ++i)
+    if (const std::string& name = configuration.publish[i].stream;
+        std::ranges::find(known, name) == known.end())
+      throw Error(fmt::format("{}: no stream or node '{}'{}", configuration.publish_where[i], name,
+                              yaml::suggestion(name, known)));
   for (const RecordConfiguration& record : configuration.recordings) {
     for (const std::string& name : record.streams)
       if (std::ranges::find(known, name) == known.end())

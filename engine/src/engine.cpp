@@ -122,6 +122,9 @@ struct Engine::Impl {
     throw Error(fmt::format("no stream or node '{}'; there are: {}", name, known));
   }
   Owned& add(StreamInfo info) {
+    for (const Publication& publication : options.publish)
+      if (publication.stream == info.name)
+        info.publish_as = publication.name.empty() ? info.name : publication.name;
     check(info);
     if (find(info.name)) throw Error(fmt::format("stream '{}' exists already", info.name));
     const std::uint64_t bytes = Stream::memory_bytes(info);
@@ -309,6 +312,7 @@ void Engine::start() {
   info.title = self.options.title;
   info.configuration = self.options.configuration;
   self.prepare_graph(info.provenance);
+  for (const Publication& publication : self.options.publish) (void)self.get(publication.stream);
   // Everything that may be wrong is found before the first recording is opened.
   std::vector<std::vector<Recorder::Input>> inputs;
   for (const Impl::Wanted& wanted : self.wanted) {

@@ -182,6 +182,7 @@ class Value {
     if (s < 0.0 || s > 9e9) fail("a duration from 0 to 9e9 s is needed");
     return Time(std::llround(s * 1e9));
   }
+  [[nodiscard]] bool is_map() const { return node_.IsMap(); }
   [[nodiscard]] Map map() const { return {node_, file_, name_}; }
   [[nodiscard]] std::vector<Value> list() const {
     if (!node_.IsSequence()) fail("a list is needed here");

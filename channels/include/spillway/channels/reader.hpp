@@ -98,6 +98,8 @@ class alignas(apart) StreamReader {
 
   // The number of the next sample this reader would deliver.
   [[nodiscard]] SampleNumber next() const noexcept { return {cursor_ + mark_.gaps}; }
+  // Its position: the samples pushed before it, gaps not counted.
+  [[nodiscard]] std::uint64_t position() const noexcept { return cursor_; }
   // Samples pushed and not read yet, of which some may be overwritten. O(1).
   [[nodiscard]] SampleCount pending() const noexcept;
 

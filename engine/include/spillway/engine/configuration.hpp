@@ -33,6 +33,8 @@ struct Configuration {
   std::vector<SourceConfiguration> sources;
   GraphSpec graph;
   std::vector<RecordConfiguration> recordings;
+  std::vector<Publication> publish;
+  std::vector<std::string> publish_where;  // their places in the file, for messages
 };
 
 // Throws Error that names file, line and column, and the nearest valid key or what is allowed.

@@ -74,11 +74,18 @@ struct RecordOptions {
   Existing existing = Existing::refuse;
 };
 
+// A stream or node to be published in shared memory, see shared_stream.hpp.
+struct Publication {
+  std::string stream;
+  std::string name;  // the machine's; empty: as the stream
+};
+
 struct EngineOptions {
   std::string title = {};
   std::uint64_t memory_budget = std::uint64_t{1} << 30;  // bytes, for all rings together
   std::string configuration = {};                        // stored in recordings as given
   bool graph_thread = true;  // false: the caller runs the graph with step()
+  std::vector<Publication> publish = {};
 };
 
 // How one recording went.
