@@ -1,123 +1,254 @@
-// What one push costs, beside the queues people know, interleaved in one run.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <concurrentqueue/concurrentqueue.h>
+#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <boost/lockfree/spsc_queue.hpp>
 #include <chrono>
-#include <cstdint>
+#include <cstdio>
+#include <exception>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
-#include "spillway/channels/reader.hpp"
-#include "spillway/channels/writer.hpp"
+#include "cores.hpp"
+#include "files.hpp"
+#include "interrupt.hpp"
+#include "jitter.hpp"
+#include "machine.hpp"
+#include "path.hpp"
+#include "report.hpp"
+#include "ring.hpp"
+#include "spillway/channels/error.hpp"
+#include "table.hpp"
 
 namespace {
 
 using namespace spillway;
-using Clock = std::chrono::steady_clock;
+using namespace spillway::bench;
 
-constexpr std::uint64_t room = 1 << 16;
-constexpr std::uint64_t samples = 1 << 22;
-constexpr std::size_t block = 1024;
-constexpr int rounds = 15;
-
-double ns_a_sample(Clock::time_point begin) {
-  return std::chrono::duration<double, std::nano>(Clock::now() - begin).count() /
-         static_cast<double>(samples);
-}
-
-StreamInfo ring_info() {
-  StreamInfo info;
-  info.name = "bench";
-  info.rate = Rate(1_MHz);
-  info.capacity = SampleCount{room};
-  ChannelInfo channel;
-  channel.name = "x";
-  channel.unit = "1";
-  info.channels = {channel};
-  return info;
-}
-
-// One thread pushes, nobody reads meanwhile; bounded queues are emptied off the clock.
-double spillway_single() {
-  Stream stream(ring_info());
-  Writer<double> writer(stream);
-  const auto begin = Clock::now();
-  for (std::uint64_t i = 0; i < samples; ++i) writer.push(static_cast<double>(i));
-  return ns_a_sample(begin);
-}
-
-double spillway_blocks() {
-  Stream stream(ring_info());
-  Writer<double> writer(stream);
-  const std::vector<double> values(block, 1.0);
-  const auto begin = Clock::now();
-  for (std::uint64_t i = 0; i < samples; i += block) writer.push(std::span<const double>(values));
-  return ns_a_sample(begin);
-}
-
-template <class Queue>
-double queue_blocks_of_singles(Queue& queue) {
-  double ns = 0.0;
-  std::vector<double> out(room);
-  for (std::uint64_t done = 0; done < samples; done += room / 2) {
-    const auto begin = Clock::now();
-    for (std::uint64_t i = 0; i < room / 2; ++i) queue.push(static_cast<double>(i));
-    ns += ns_a_sample(begin);
-    queue.pop(out.data(), room);
-  }
-  return ns;
-}
-
-double boost_single() {
-  using Queue = boost::lockfree::spsc_queue<double, boost::lockfree::capacity<room>>;
-  const auto queue = std::make_unique<Queue>();
-  return queue_blocks_of_singles(*queue);
-}
-
-double moodycamel_single() {
-  moodycamel::ConcurrentQueue<double> queue(room);
-  moodycamel::ProducerToken producer(queue);
-  double ns = 0.0;
-  std::vector<double> out(room);
-  for (std::uint64_t done = 0; done < samples; done += room / 2) {
-    const auto begin = Clock::now();
-    for (std::uint64_t i = 0; i < room / 2; ++i)
-      queue.try_enqueue(producer, static_cast<double>(i));
-    ns += ns_a_sample(begin);
-    while (queue.try_dequeue_bulk(out.data(), room) > 0) {
-    }
-  }
-  return ns;
-}
-
-struct Measured {
-  const char* name;
-  double (*run)();
-  std::vector<double> ns;
+// What the command line says; what was left out is 0 or empty, and what runs decides.
+struct Arguments {
+  bool quick = false;
+  std::uint64_t rounds = 0;
+  std::uint64_t samples = 0;
+  double seconds = 0.0;
+  std::string cores;
+  std::string json;
+  std::vector<std::string> workloads;
+  std::vector<double> intervals_us;
 };
 
-double quantile(std::vector<double> values, double q) {
-  std::ranges::sort(values);
-  return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
+struct Parts {
+  bool ring = false;
+  bool path = false;
+  bool jitter = false;
+};
+
+template <class T>
+T chosen(T given, T otherwise) {
+  return given != T{} ? given : otherwise;
+}
+
+RingOptions ring_options(const Arguments& a) {
+  RingOptions options;
+  options.rounds = chosen(a.rounds, a.quick ? std::uint64_t{7} : options.rounds);
+  options.samples = chosen(a.samples, a.quick ? std::uint64_t{1} << 21 : options.samples);
+  options.only = a.workloads;
+  return options;
+}
+
+PathOptions path_options(const Arguments& a) {
+  PathOptions options;
+  options.rounds = chosen(a.rounds, a.quick ? std::uint64_t{5} : options.rounds);
+  // The same share of --samples as the paced workloads of the ring, within reason: each
+  // takes a tenth of a millisecond.
+  const std::uint64_t share = std::max<std::uint64_t>(a.samples / 1024, 1);
+  options.samples = a.samples != 0 ? share : a.quick ? 2048 : options.samples;
+  return options;
+}
+
+JitterOptions jitter_options(const Arguments& a) {
+  JitterOptions options;
+  options.rounds = chosen(a.rounds, a.quick ? std::uint64_t{3} : options.rounds);
+  options.each = std::chrono::duration<double>(chosen(a.seconds, a.quick ? 1.0 : 10.0));
+  if (!a.intervals_us.empty()) options.intervals.clear();
+  for (const double us : a.intervals_us)
+    options.intervals.emplace_back(static_cast<std::int64_t>(us * 1000.0));
+  return options;
+}
+
+void print(const std::string& text) {
+  // A reader that went away ends the output, not the measurement.
+  (void)std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+// Measures with everything around it: description, warnings, tables, file.
+void measure(const std::string& command, const Arguments& a, const Parts& parts) {
+  const InterruptGuard guard;
+  std::unique_ptr<OutputFile> file;
+  if (!a.json.empty()) file = std::make_unique<OutputFile>(a.json);
+  std::vector<int> cores = allowed_cores();
+  if (!a.cores.empty()) {
+    cores = parse_cores(a.cores);
+  } else if (cores.size() > 1 || parts.ring || parts.path) {
+    cores = choose_cores();
+  }
+  const TickClock clock = TickClock::calibrated();
+  Results results;
+  results.command = command;
+  results.date = utc_now();
+  results.machine = describe_machine(cores, clock);
+  results.build = describe_build();
+  results.warnings = warnings(results.machine, results.build);
+  const RingOptions ring = ring_options(a);
+  const PathOptions path = path_options(a);
+  const JitterOptions jitter = jitter_options(a);
+  if (parts.ring)
+    results.settings.insert(results.settings.end(),
+                            {{"ring rounds", std::to_string(ring.rounds)},
+                             {"ring samples", std::to_string(ring.samples)},
+                             {"ring capacity", std::to_string(ring_capacity())}});
+  if (parts.path)
+    results.settings.insert(results.settings.end(),
+                            {{"path rounds", std::to_string(path.rounds)},
+                             {"path samples", std::to_string(path.samples)}});
+  if (parts.jitter)
+    results.settings.insert(results.settings.end(),
+                            {{"jitter rounds", std::to_string(jitter.rounds)},
+                             {"jitter seconds a row", fmt::format("{:g}", jitter.each.count())}});
+  print(heading(results));
+  Progress progress;
+  const Disturbance disturbance;
+  const auto keep = [&](std::vector<Workload> workloads) {
+    for (Workload& w : workloads) results.workloads.push_back(std::move(w));
+  };
+  const auto show = [&](const Workload& w) {
+    progress.clear();
+    print("\n" + table(w));
+  };
+  std::vector<std::string> remarks;
+  if (parts.ring) keep(measure_ring(ring, cores, clock, progress, show));
+  if (parts.path) keep(measure_path(path, with_a_third(cores), clock, progress, show));
+  if (parts.jitter) keep(measure_jitter(jitter, cores, progress, remarks, show));
+  for (std::string& warning : disturbance.warnings(clock)) remarks.push_back(std::move(warning));
+  if (!remarks.empty()) print("\n");
+  for (std::string& remark : remarks) {
+    print(fmt::format("warning: {}\n", remark));
+    results.warnings.push_back(std::move(remark));
+  }
+  if (file) file->commit(to_json(results));
+}
+
+void write_report(const std::vector<std::string>& paths, const std::string& output) {
+  std::vector<NamedResults> all;
+  for (const std::string& path : paths) {
+    const std::string name = path.substr(path.find_last_of('/') + 1);
+    all.push_back({name, from_json(read_file(path), path)});
+  }
+  OutputFile file(output);
+  file.commit(report(all));
+  print(fmt::format("{}\n", output));
 }
 
 }  // namespace
 
-int main() {
-  std::vector<Measured> all{
-      {"spillway, single pushes", spillway_single, {}},
-      {"boost spsc_queue (fixed), single pushes", boost_single, {}},
-      {"moodycamel ConcurrentQueue (token), single pushes", moodycamel_single, {}},
-      {"spillway, blocks of 1024", spillway_blocks, {}}};
-  for (int round = 0; round < rounds; ++round)
-    for (Measured& m : all) m.ns.push_back(m.run());
-  fmt::print("ns a sample of 8 bytes, consumer idle; {} rounds of {} samples, interleaved\n",
-             rounds, samples);
-  fmt::print("{:52} {:>8} {:>8} {:>8}\n", "", "min", "median", "max");
-  for (const Measured& m : all)
-    fmt::print("{:52} {:8.2f} {:8.2f} {:8.2f}\n", m.name, quantile(m.ns, 0.0), quantile(m.ns, 0.5),
-               quantile(m.ns, 1.0));
+int main(int argc, char** argv) {
+  CLI::App app(
+      "How long a push takes, how late a sample comes, how punctually this machine wakes a thread.",
+      "rt-bench");
+  app.footer(
+      "Exit status: 0 all went well; 1 an error, told in one line; 128 and the signal if one "
+      "came.\n"
+      "Examples:\n"
+      "  rt-bench ring --quick\n"
+      "  rt-bench all --json before.json\n"
+      "  rt-bench report before.json after.json -o change.html");
+  // One is needed; not left to the library, which would not name a word it does not know.
+  app.require_subcommand(0, 1);
+  Arguments arguments;
+  const auto measuring = [&](CLI::App* command) {
+    command->add_flag("--quick", arguments.quick, "fewer rounds and samples");
+    command->add_option("--rounds", arguments.rounds, "rounds of every workload")
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{10'000}));
+    command->add_option("--cores", arguments.cores,
+                        "the two cores to measure on, producer first, as in 2,3; default: chosen");
+    command->add_option("--json", arguments.json, "write all results to this file");
+  };
+  const auto sampled = [&](CLI::App* command) {
+    command
+        ->add_option("--samples", arguments.samples,
+                     "samples a round of the longest workload; the others take a share of it")
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 36));
+  };
+  const auto timed = [&](CLI::App* command) {
+    command
+        ->add_option("--interval", arguments.intervals_us,
+                     "microseconds between wake-ups, or several; default: 1000,100")
+        ->check(CLI::Range(10.0, 1e6))
+        ->delimiter(',');
+    command->add_option("--seconds", arguments.seconds, "how long each row is measured")
+        ->check(CLI::Range(0.001, 3600.0));
+  };
+  Parts parts;
+  CLI::App* ring = app.add_subcommand("ring", "The ring beside the queues people know");
+  measuring(ring);
+  sampled(ring);
+  ring->add_option("--workload", arguments.workloads, "only these workloads")
+      ->check(CLI::IsMember(ring_workloads()))
+      ->delimiter(',');
+  ring->callback([&] { parts.ring = true; });
+
+  CLI::App* path =
+      app.add_subcommand("path", "From push through a graph to the reader, by how one waits");
+  measuring(path);
+  sampled(path);
+  path->callback([&] { parts.path = true; });
+
+  CLI::App* jitter = app.add_subcommand("jitter", "How late this machine wakes a thread");
+  measuring(jitter);
+  timed(jitter);
+  jitter->callback([&] { parts.jitter = true; });
+
+  CLI::App* everything = app.add_subcommand("all", "ring, path and jitter");
+  measuring(everything);
+  sampled(everything);
+  timed(everything);
+  everything->callback([&] { parts = {true, true, true}; });
+
+  std::vector<std::string> files;
+  std::string output = "report.html";
+  CLI::App* report_command =
+      app.add_subcommand("report", "A page with charts of results that --json wrote");
+  report_command->add_option("files", files, "results; several are compared")->required();
+  report_command->add_option("-o,--output", output, "the page")->capture_default_str();
+
+  std::string command = "rt-bench";
+  for (int i = 1; i < argc; ++i) command += fmt::format(" {}", argv[i]);
+  try {
+    app.parse(argc, argv);
+    if (app.get_subcommands().empty())
+      throw Error("one of ring, path, jitter, all, report is wanted; rt-bench --help tells more");
+    if (*report_command) {
+      write_report(files, output);
+    } else {
+      measure(command, arguments, parts);
+    }
+  } catch (const CLI::Success& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "error: {}; rt-bench --help tells more\n", e.what());
+    return 1;
+  } catch (const Interrupted& e) {
+    fmt::print(stderr, "error: {}\n", e.what());
+    return 128 + e.signal();
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "error: out of memory\n");
+    return 1;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "error: {}\n", e.what());
+    return 1;
+  }
+  return 0;
 }

@@ -54,7 +54,7 @@ class LaneWriter {
   template <class T>
   void put(std::uint64_t position, const T* values, std::uint64_t count,
            std::uint64_t step) noexcept {
-    constexpr std::uint64_t per_word = samples_per_word<T>;
+    static constexpr std::uint64_t per_word = samples_per_word<T>;
     std::uint64_t done = 0;
     for (; done < count && (position + done) % per_word != 0; ++done)
       put(position + done, values[done * step]);

@@ -1,0 +1,182 @@
+"""rt-bench as a user runs it, with tiny counts: complete results, books that balance, errors in one line."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+RT_BENCH = os.environ["RT_BENCH"]
+CORES = sorted(os.sched_getaffinity(0))
+TWO_CORES = unittest.skipIf(len(CORES) < 2, "needs two cores")
+CONTESTANTS = {"Spillway", "Boost spsc_queue, fixed", "Boost spsc_queue, run-time size", "moodycamel ReaderWriterQueue",
+               "moodycamel ConcurrentQueue, tokens", "std::mutex + std::deque"}
+RING = ["idle", "paced", "burst", "burst-pausing", "stalled", "sustained", "sustained-pausing", "blocks", "round-trip"]
+
+
+class Program(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="rt-bench-")
+        self.addCleanup(directory.cleanup)
+        self.out = pathlib.Path(directory.name)
+
+    def run_bench(self, *arguments, check=None, **options):
+        result = subprocess.run([RT_BENCH, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=self.out, **options)
+        if check is not None:
+            self.assertEqual(result.returncode, check, result.stdout + result.stderr)
+        return result
+
+    def assert_error(self, *arguments, parts=(), **options):
+        """One line on standard error, status 1, and no file under any name."""
+        before = sorted(self.out.iterdir())
+        result = self.run_bench(*arguments, check=1, **options)
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        self.assertTrue(result.stderr.startswith("error: "), result.stderr)
+        for part in parts:
+            self.assertIn(part, result.stderr)
+        self.assertEqual(sorted(self.out.iterdir()), before)
+
+    def check_rows(self, workload):
+        for row in workload["rows"]:
+            counts = row["counts"]
+            with self.subTest(workload=workload["id"], row=row["name"]):
+                for metric in row["metrics"]:
+                    self.assertEqual(metric["median"], sorted(metric["rounds"])[len(metric["rounds"]) // 2])
+                if "times" in row:
+                    times = row["times"]
+                    self.assertEqual(sum(n for _, n in times["buckets"]), times["count"])
+                    self.assertLessEqual(times["min"], times["p50"])
+                    self.assertLessEqual(times["p50"], times["p99"])
+                    self.assertLessEqual(times["p99"], times["max"])
+                if "pushed" in counts:
+                    self.assertGreater(counts["pushed"], 0)
+                    self.assertEqual(counts["pushed"], counts["delivered"] + counts["lost"])
+                    self.assertEqual(counts.get("wrong", 0), 0)
+
+    @TWO_CORES
+    def test_everything_is_measured_accounted_for_and_reported(self):
+        result = self.run_bench("all", "--rounds", 3, "--samples", 65536, "--seconds", 0.05, "--json", "all.json", check=0)
+        self.assertEqual([p.name for p in self.out.iterdir()], ["all.json"])
+        results = json.loads((self.out / "all.json").read_text())
+        for key in ("cpu", "kernel", "governor", "turbo", "virtualisation", "tsc_invariant", "tsc_mhz", "load_average"):
+            self.assertIn(key, results["machine"])
+        for key in ("compiler", "flags", "commit"):
+            self.assertTrue(results["build"][key])
+        self.assertEqual(len(results["machine"]["cores_used"]), 2)
+        self.assertEqual(results["settings"]["ring rounds"], "3")
+        self.assertRegex(results["date"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        for warning in results["warnings"]:
+            self.assertIn(f"warning: {warning}", result.stdout)
+        ids = [w["id"] for w in results["workloads"]]
+        self.assertEqual(ids[:len(RING)], RING)
+        self.assertEqual(ids[len(RING):len(RING) + 3], ["path-ring", "path-step", "path-thread"])
+        self.assertEqual(ids[len(RING) + 3:], [f"jitter-{us}us-{load}" for us in (1000, 100) for load in ("idle", "busy")])
+        for workload in results["workloads"]:
+            self.assertIn(workload["title"], result.stdout)
+            self.check_rows(workload)
+            for row in workload["rows"]:
+                for metric in row["metrics"]:
+                    self.assertEqual(len(metric["rounds"]), 3)
+            if workload["id"] in RING:
+                self.assertLessEqual(CONTESTANTS, {row["name"] for row in workload["rows"]})
+        stalled = {row["name"]: row["counts"] for row in results["workloads"][ids.index("stalled")]["rows"]}
+        self.assertEqual(stalled["Spillway"]["newest lost"], 0)
+        for name in CONTESTANTS:
+            # Everybody holds what was asked for, in each of the rounds.
+            self.assertGreaterEqual(stalled[name]["delivered"], 3 * 65536, name)
+            overwrites = name in ("Spillway", "std::mutex + std::deque")
+            self.assertEqual(stalled[name]["refused"] == 0, overwrites, name)
+        waked = results["workloads"][ids.index("jitter-1000us-idle")]
+        for row in waked["rows"]:
+            self.assertEqual(row["times"]["count"] + row["counts"]["missed"], row["counts"]["due"])
+
+        self.run_bench("report", "all.json", check=0)
+        page = (self.out / "report.html").read_text()
+        for workload in results["workloads"]:
+            self.assertIn(f'<h2 id="{workload["id"]}">', page)
+        self.assertFalse(re.search(r"https?://", page))
+        self.run_bench("report", "all.json", "all.json", "-o", "both.html", check=0)
+        self.assertEqual(sorted(p.name for p in self.out.iterdir()), ["all.json", "both.html", "report.html"])
+
+    @TWO_CORES
+    def test_one_workload_on_cores_of_choice(self):
+        a, b = CORES[1], CORES[0]
+        self.run_bench("ring", "--workload", "blocks,idle", "--cores", f"{a},{b}", "--rounds", 1, "--samples", 1000, "--json", "r.json", check=0)
+        results = json.loads((self.out / "r.json").read_text())
+        self.assertEqual([w["id"] for w in results["workloads"]], ["idle", "blocks"])
+        self.assertEqual(results["machine"]["cores_used"], [a, b])
+        for workload in results["workloads"]:
+            self.check_rows(workload)
+
+    def test_usage_errors(self):
+        self.assert_error()
+        self.assert_error("wring", parts=("wring",))
+        self.assert_error("ring", "--rounds", "0", parts=("--rounds",))
+        self.assert_error("ring", "--samples", "many", parts=("--samples",))
+        self.assert_error("ring", "--workload", "nothing", parts=("--workload",))
+        self.assert_error("jitter", "--interval", "0", parts=("--interval",))
+        self.assert_error("report")
+        self.assertIn("jitter", self.run_bench("--help", check=0).stdout)
+        self.assertIn("--json", self.run_bench("ring", "--help", check=0).stdout)
+
+    def test_cores_that_are_not_there(self):
+        for cores in ("0", "0,0", "0,99999", "a,b", "0,1,2", "-1,0", ","):
+            self.assert_error("ring", f"--cores={cores}", "--json", "x.json", parts=(f"--cores {cores}",))
+
+    def test_one_core_is_told_where_two_are_needed(self):
+        def one_core():
+            os.sched_setaffinity(0, {CORES[0]})
+
+        for command in ("ring", "path", "all"):
+            self.assert_error(command, parts=("two cores",), preexec_fn=one_core)
+        result = self.run_bench("jitter", "--rounds", 1, "--seconds", 0.01, check=0, preexec_fn=one_core)
+        self.assertIn("no second core", result.stdout)
+
+    def test_files_that_can_not_be_read_or_written(self):
+        self.assert_error("report", "none.json", parts=("none.json", "No such file"))
+        self.assert_error("report", self.out, parts=("not a file",))
+        good = self.out / "good.json"
+        self.run_bench("jitter", "--rounds", 1, "--seconds", 0.01, "--json", good, check=0)
+        text = good.read_text()
+        for name, content in (("empty.json", ""), ("cut.json", text[:len(text) // 2]), ("other.json", "{}"), ("binary.json", "\0\1\2"),
+                              ("deep.json", "[" * 100)):
+            (self.out / name).write_text(content)
+            self.assert_error("report", name, parts=(name,))
+            self.assert_error("report", good, name, "-o", "page.html", parts=(name,))
+        self.assert_error("report", good, "-o", "nowhere/page.html", parts=("nowhere/page.html", "No such file"))
+        self.assert_error("jitter", "--json", "nowhere/x.json", parts=("nowhere/x.json",))
+        self.assert_error("jitter", "--json", self.out, parts=("directory",))
+        # A report that fails leaves the one that was there.
+        (self.out / "report.html").write_text("old")
+        self.assert_error("report", "cut.json")
+        self.assertEqual((self.out / "report.html").read_text(), "old")
+
+    def test_a_signal_ends_it_in_order(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number):
+                process = subprocess.Popen([RT_BENCH, "jitter", "--seconds", "60", "--rounds", "1", "--json", "x.json"], cwd=self.out,
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                # The heading comes once it listens for signals.
+                self.assertIn("rt-bench", process.stdout.readline())
+                time.sleep(0.2)
+                process.send_signal(number)
+                _, err = process.communicate(timeout=30)
+                self.assertEqual(process.returncode, 128 + number)
+                self.assertEqual(err, "error: interrupted; nothing was written\n")
+                self.assertEqual(list(self.out.iterdir()), [])
+
+    def test_output_nobody_reads_costs_no_results(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = subprocess.run([RT_BENCH, "jitter", "--rounds", "1", "--seconds", "0.01", "--json", "x.json"], cwd=self.out, stdout=writing, timeout=60)
+        os.close(writing)
+        self.assertEqual(process.returncode, 0)
+        self.assertTrue((self.out / "x.json").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
