@@ -22,11 +22,11 @@ constexpr std::string_view style = R"(
 :root { color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --quiet: #57606a; --rule: #d0d7de;
   --grid: #e6eaef; --panel: #f6f8fa; --warn: #9a4b00; --warnpaper: #fff6e5;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #b0589a; --c4: #a37500; --c5: #3a93c7;
-  --c6: #7a4ad0; --floor: #6b6b6b; }
+  --c6: #7a4ad0; --c7: #8a6246; --floor: #6b6b6b; }
 @media (prefers-color-scheme: dark) { :root { --paper: #0f1317; --ink: #e6edf3; --quiet: #9aa7b4;
   --rule: #3a434d; --grid: #252c34; --panel: #171c22; --warn: #ffc36b; --warnpaper: #2b2213;
   --c0: #4fb0e8; --c1: #ff8a3d; --c2: #2fc79a; --c3: #e08fc8; --c4: #e8b93a; --c5: #8fd0f5;
-  --c6: #b294f5; --floor: #b0b0b0; } }
+  --c6: #b294f5; --c7: #cfab90; --floor: #b0b0b0; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1.25rem 4rem; background: var(--paper);
   color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -35,10 +35,10 @@ h2 { font-size: 1.25rem; margin: 3rem 0 .25rem; padding-top: 1rem; border-top: 1
 h3 { font-size: 1rem; margin: 1.5rem 0 .25rem; }
 p { margin: .25rem 0 .75rem; max-width: 46rem; }
 .quiet, figcaption, caption { color: var(--quiet); }
-figure { margin: 1rem 0; }
+figure { margin: 1rem 0; overflow-x: auto; }
 figcaption { font-size: .9rem; margin-bottom: .35rem; }
 figcaption b { color: var(--ink); font-weight: 600; }
-svg { display: block; width: 100%; height: auto; max-width: 60rem; overflow: visible; }
+svg { display: block; width: 100%; height: auto; min-width: 44rem; max-width: 60rem; overflow: visible; }
 svg text { fill: var(--ink); font-size: 13px; font-family: inherit; }
 svg .name { font-weight: 600; }
 svg .stat { fill: var(--quiet); font-size: 12px; font-variant-numeric: tabular-nums; }
@@ -70,7 +70,7 @@ a { color: var(--c0); }
 constexpr double width = 760.0;
 constexpr double left = 8.0;
 constexpr double right = width - 8.0;
-constexpr std::size_t colours = 7;
+constexpr std::size_t colours = 8;
 
 std::string human_ns(double ns) {
   if (ns < 999.5) return figure(ns) + " ns";
@@ -110,7 +110,7 @@ std::string letter(std::size_t run) {
 struct Line {
   const Row* row;
   std::size_t run;
-  std::string colour;  // of the style sheet: "0" to "6", or "floor"
+  std::string colour;  // of the style sheet: "0" to "7", or "floor"
   std::string label;
 };
 

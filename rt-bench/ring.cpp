@@ -59,9 +59,9 @@ const std::array descriptions{
 };
 
 std::vector<Contestant> contestants() {
-  std::vector<Contestant> all{spillway_ring(), spillway_ring_batched(), boost_fixed(),
-                              boost_sized(),   reader_writer_queue(),   concurrent_queue(),
-                              mutex_deque()};
+  std::vector<Contestant> all{
+      spillway_ring(),       spillway_ring_batched(), boost_fixed(), boost_sized(),
+      reader_writer_queue(), concurrent_queue(),      mutex_deque(), bare_stores()};
   return all;
 }
 

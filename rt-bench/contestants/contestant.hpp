@@ -46,6 +46,8 @@ struct Contestant {
 [[nodiscard]] Contestant reader_writer_queue();
 [[nodiscard]] Contestant concurrent_queue();
 [[nodiscard]] Contestant mutex_deque();
+// What the hardware takes, as a floor to the others; null where nothing must get lost.
+[[nodiscard]] Contestant bare_stores();
 
 // The row that ratios are relative to.
 inline constexpr const char* reference_contestant = "Boost spsc_queue, fixed";
