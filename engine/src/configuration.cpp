@@ -198,15 +198,22 @@ Configuration parse_configuration(const std::string& text, const std::string& fi
   configuration.graph = graph_from_yaml(text, file);
   if (const auto list = map.find("publish"))
     for (const yaml::Value& v : list->list()) {
-      configuration.publish.push_back(publication_from(v));
+      Publication publication = publication_from(v);
+      for (const Publication& other : configuration.publish) {
+        if (other.stream == publication.stream)
+          v.fail(fmt::format("'{}' is published already", publication.stream));
+        if (other.name == publication.name)
+          v.fail(fmt::format("something else is published as '{}' already", publication.name));
+      }
+      configuration.publish.push_back(std::move(publication));
       configuration.publish_where.push_back(v.where());
     }
-  // Who publishes need not record.
-  if (configuration.publish.empty() || map.find("record")) {
-    for (const yaml::Value& v : map.require("record").list())
-      configuration.recordings.push_back(record_from(v));
-    if (configuration.recordings.empty())
-      map.require("record").fail("at least one recording is needed");
+  if (const auto list = map.find("record")) {
+    for (const yaml::Value& v : list->list()) configuration.recordings.push_back(record_from(v));
+    if (configuration.recordings.empty()) list->fail("at least one recording is needed");
+  } else if (configuration.publish.empty()) {
+    map.fail(document.Mark(),
+             "nothing becomes of the samples: 'record', 'publish' or both are needed");
   }
   return configuration;
 }

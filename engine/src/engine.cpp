@@ -28,6 +28,7 @@ StreamInfo ring_for(const StreamInfo& output, const StreamInfo& source) {
   info.largest_block = source.largest_block;
   info.mark_capacity = source.mark_capacity;
   info.follow_stamps = false;
+  info.publish_as.clear();
   return info;
 }
 
@@ -123,8 +124,12 @@ struct Engine::Impl {
   }
   Owned& add(StreamInfo info) {
     for (const Publication& publication : options.publish)
-      if (publication.stream == info.name)
+      if (publication.stream == info.name) {
+        if (!info.publish_as.empty())
+          throw Error(fmt::format("stream '{}' is to be published twice, as '{}' and '{}'",
+                                  info.name, info.publish_as, publication.name));
         info.publish_as = publication.name.empty() ? info.name : publication.name;
+      }
     check(info);
     if (find(info.name)) throw Error(fmt::format("stream '{}' exists already", info.name));
     const std::uint64_t bytes = Stream::memory_bytes(info);

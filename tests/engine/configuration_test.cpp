@@ -131,6 +131,20 @@ TEST_CASE("what is wrong in a configuration is named with file, line and column,
     CHECK(message.find('\n') == std::string::npos);
     CHECK(std::filesystem::is_empty(directory.path()));
   }
+  // What is published is checked like the rest; who publishes need not record.
+  const std::string publishing = replaced(good, "record:", "publish: [g]\nrecord:");
+  const auto publish_error = [&](const std::string& list) {
+    return error_of(replaced(publishing, "[g]", list), directory);
+  };
+  CHECK(contains(publish_error("[h]"), "c.yaml:17:11: no stream or node 'h'"));
+  CHECK(contains(publish_error("[g, g]"), "'g' is published already"));
+  CHECK(contains(publish_error("[g, {stream: m, name: g}]"),
+                 "something else is published as 'g' already"));
+  CHECK(contains(publish_error("[{stream: g, name: a/b}]"), "c.yaml:17:11"));
+  CHECK(contains(publish_error("[{stream: g}]"), "lacks the key 'name'"));
+  CHECK(contains(publish_error("[{stream: g, name: h, as: i}]"), "unknown key 'as'"));
+  CHECK(contains(error_of(good.substr(0, good.find("record:")), directory), "'record'"));
+  CHECK(std::filesystem::is_empty(directory.path()));
   CHECK(contains(error_of("just text", directory), "mapping"));
   CHECK(contains(error_of("", directory), "mapping"));
   CHECK(contains(error_of("a: [1", directory), "c.yaml:"));

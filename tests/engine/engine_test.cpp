@@ -1,10 +1,14 @@
 #include "spillway/engine/engine.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <mutex>
 #include <thread>
 
+#include "spillway/channels/shared_stream.hpp"
 #include "spillway/filters/graph.hpp"
 #include "spillway/storage/hdf5_sink.hpp"
 #include "spillway/storage/memory_sink.hpp"
@@ -349,6 +353,45 @@ TEST_CASE("set-up refuses what can't work, and leaves no file behind") {
     CHECK(contains(message_of([&] { engine.start(); }), "'z'"));
   }
   CHECK(std::filesystem::is_empty(directory.path()));
+}
+
+TEST_CASE("an engine publishes raw and derived streams under the names that are asked for") {
+  const std::string name = "engine-test-" + std::to_string(::getpid());
+  {
+    EngineOptions options;
+    options.publish = {{"x", name}, {"mean", name + " mean"}};
+    options.graph_thread = false;
+    Engine engine(std::move(options));
+    const auto x = engine.add_channel<double>(channel("x"));
+    (void)engine.graph().add(MovingAverage{.window = 2}, x, "mean");
+    engine.start();
+    AttachedStream raw(name);
+    AttachedStream mean(name + " mean");
+    Reader<double> values(raw.stream(), 16);
+    Reader<double> means(mean.stream(), 16);
+    Writer<double> writer = x.writer();
+    writer.push(1.0);
+    writer.push(3.0);
+    while (engine.step()) {
+    }
+    CHECK(std::ranges::equal(values.read().values, std::array{1.0, 3.0}));
+    CHECK(std::ranges::equal(means.read().values, std::array{1.0, 2.0}));
+    CHECK(mean.publisher() == Publisher::alive);
+  }
+  CHECK(std::ranges::count_if(published_streams(), [&](const std::string& published) {
+          return published.starts_with(name);
+        }) == 0);
+
+  EngineOptions unknown;
+  unknown.publish = {{"y", name}};
+  Engine engine(std::move(unknown));
+  (void)engine.add_channel<double>(channel("x"));
+  CHECK(contains(message_of([&] { engine.start(); }), "no stream or node 'y'"));
+
+  EngineOptions twice;
+  twice.publish = {{"x", name}, {"x", name + " too"}};
+  Engine other(std::move(twice));
+  CHECK(contains(message_of([&] { (void)other.add_channel<double>(channel("x")); }), "twice"));
 }
 
 TEST_CASE("an engine that is destroyed without stop says so in its recordings") {
