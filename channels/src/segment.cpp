@@ -23,7 +23,7 @@
 namespace spillway {
 
 // Apart from the header, so that the sizes never share a line with what changes.
-struct Segment::Changing {
+struct SharedSegment::Changing {
   AtomicWord calibrations_used{0};  // bytes of the log
   AtomicWord finished{0};
 };
@@ -99,11 +99,11 @@ bool fits(const SegmentHeader& header, std::uint64_t at, std::uint64_t bytes) no
 
 }  // namespace
 
-Segment::Changing& Segment::changing() const noexcept {
+SharedSegment::Changing& SharedSegment::changing() const noexcept {
   return *reinterpret_cast<Changing*>(data_ + changing_at);
 }
 
-void Segment::map(bool writable) {
+void SharedSegment::map(bool writable) {
   void* const data =
       ::mmap(nullptr, header_.file_bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
              // All pages now: a page fault in a push would be a kernel entry.
@@ -114,11 +114,12 @@ void Segment::map(bool writable) {
   data_ = static_cast<std::byte*>(data);
 }
 
-std::unique_ptr<Segment> Segment::create(const std::string& name, const std::string& description,
-                                         const Sizes& sizes) {
+std::unique_ptr<SharedSegment> SharedSegment::create(const std::string& name,
+                                                     const std::string& description,
+                                                     const Sizes& sizes) {
   check_name("published stream", name);
-  std::unique_ptr<Segment> segment(
-      new Segment(name, ::open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0644)));
+  std::unique_ptr<SharedSegment> segment(
+      new SharedSegment(name, ::open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0644)));
   if (segment->file_ < 0)
     throw Error(fmt::format("published stream '{}': no file can be made in {}: {}", name, directory,
                             reason()));
@@ -160,7 +161,7 @@ std::unique_ptr<Segment> Segment::create(const std::string& name, const std::str
   return segment;
 }
 
-void Segment::publish() {
+void SharedSegment::publish() {
   const std::string path = path_of(name_);
   const std::string mine = fmt::format("/proc/self/fd/{}", file_);
   // Each round either ends or finds that another process was quicker.
@@ -187,7 +188,7 @@ void Segment::publish() {
   throw Error(fmt::format("stream can't be published as '{}': others do so all the time", name_));
 }
 
-std::unique_ptr<Segment> Segment::attach(const std::string& name) {
+std::unique_ptr<SharedSegment> SharedSegment::attach(const std::string& name) {
   check_name("published stream", name);
   const std::string path = path_of(name);
   // Not to be held up by a pipe of that name.
@@ -220,13 +221,13 @@ std::unique_ptr<Segment> Segment::attach(const std::string& name) {
       !fits(header, header.ring_at, header.ring_bytes) || header.ring_at % apart != 0 ||
       header.calibrations_at % entry_head != 0)
     throw refuse("its sizes contradict each other: it is damaged");
-  std::unique_ptr<Segment> segment(new Segment(name, file.release()));
+  std::unique_ptr<SharedSegment> segment(new SharedSegment(name, file.release()));
   segment->header_ = header;
   segment->map(false);
   return segment;
 }
 
-std::vector<std::string> Segment::names() {
+std::vector<std::string> SharedSegment::names() {
   std::vector<std::string> names;
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
@@ -237,7 +238,7 @@ std::vector<std::string> Segment::names() {
   return names;
 }
 
-Segment::~Segment() {
+SharedSegment::~SharedSegment() {
   if (is_creator_) {
     if (data_) changing().finished.store(1, std::memory_order_release);
     const std::string path = path_of(name_);
@@ -247,11 +248,11 @@ Segment::~Segment() {
   if (file_ >= 0) ::close(file_);
 }
 
-std::string Segment::description() const {
+std::string SharedSegment::description() const {
   return {reinterpret_cast<const char*>(data_ + header_.description_at), header_.description_bytes};
 }
 
-bool Segment::append(const std::string& text) {
+bool SharedSegment::append(const std::string& text) {
   AtomicWord& used = changing().calibrations_used;
   const std::uint64_t at = used.load(std::memory_order_relaxed);
   const std::uint64_t bytes = entry_head + round_up(text.size(), entry_head);
@@ -265,7 +266,7 @@ bool Segment::append(const std::string& text) {
   return true;
 }
 
-std::string Segment::entry(std::size_t index) const {
+std::string SharedSegment::entry(std::size_t index) const {
   const std::uint64_t used = std::min(changing().calibrations_used.load(std::memory_order_acquire),
                                       header_.calibrations_bytes);
   std::uint64_t at = 0;
@@ -282,14 +283,14 @@ std::string Segment::entry(std::size_t index) const {
   }
 }
 
-bool Segment::is_locked() const noexcept {
+bool SharedSegment::is_locked() const noexcept {
   struct flock lock = whole_file(F_RDLCK);
   return ::fcntl(file_, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-bool Segment::is_current() const noexcept { return same_file(file_, path_of(name_)); }
+bool SharedSegment::is_current() const noexcept { return same_file(file_, path_of(name_)); }
 
-bool Segment::is_finished() const noexcept {
+bool SharedSegment::is_finished() const noexcept {
   return changing().finished.load(std::memory_order_acquire) != 0;
 }
 

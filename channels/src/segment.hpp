@@ -28,7 +28,7 @@ struct SegmentHeader {
   std::uint64_t file_bytes;
   std::uint64_t description_at;  // JSON text
   std::uint64_t description_bytes;
-  std::uint64_t calibrations_at;  // a log of calibration sets, see Segment::append
+  std::uint64_t calibrations_at;  // a log of calibration sets, see SharedSegment::append
   std::uint64_t calibrations_bytes;
   std::uint64_t ring_at;  // as Stream lays it out
   std::uint64_t ring_bytes;
@@ -39,7 +39,7 @@ struct SegmentHeader {
   std::int64_t started_ns;  // since 1970, UTC
 };
 
-class Segment {
+class SharedSegment {
  public:
   struct Sizes {
     std::uint64_t ring_bytes = 0;
@@ -50,22 +50,22 @@ class Segment {
 
   // A segment without a name, locked, with room for the ring. Throws Error if there is not
   // enough shared memory.
-  static std::unique_ptr<Segment> create(const std::string& name, const std::string& description,
-                                         const Sizes& sizes);
+  static std::unique_ptr<SharedSegment> create(const std::string& name,
+                                               const std::string& description, const Sizes& sizes);
   // Gives it its name. Throws Error if a living process publishes under it, or another user.
   void publish();
 
   // Maps what is published under `name`, read-only. Throws Error if there is none, it is not
   // permitted, of another version, or its sizes contradict each other or the file.
-  static std::unique_ptr<Segment> attach(const std::string& name);
+  static std::unique_ptr<SharedSegment> attach(const std::string& name);
 
   // All names in shared memory that may be segments, sorted.
   static std::vector<std::string> names();
 
   // The creator says that it is finished, gives up the name and the lock.
-  ~Segment();
-  Segment(const Segment&) = delete;
-  Segment& operator=(const Segment&) = delete;
+  ~SharedSegment();
+  SharedSegment(const SharedSegment&) = delete;
+  SharedSegment& operator=(const SharedSegment&) = delete;
 
   [[nodiscard]] const SegmentHeader& header() const noexcept { return header_; }
   [[nodiscard]] std::byte* ring() const noexcept { return data_ + header_.ring_at; }
@@ -82,7 +82,7 @@ class Segment {
   [[nodiscard]] bool is_finished() const noexcept;
 
  private:
-  Segment(std::string name, int file) noexcept : name_(std::move(name)), file_(file) {}
+  SharedSegment(std::string name, int file) noexcept : name_(std::move(name)), file_(file) {}
   void map(bool writable);
   struct Changing;
   [[nodiscard]] Changing& changing() const noexcept;

@@ -4,7 +4,7 @@
 
 namespace spillway {
 
-AttachedStream::AttachedStream(const std::string& name) : stream_(Segment::attach(name)) {}
+AttachedStream::AttachedStream(const std::string& name) : stream_(SharedSegment::attach(name)) {}
 
 Publisher AttachedStream::publisher() const noexcept {
   // The lock first: a publisher that finishes says so before it lets go.
@@ -20,6 +20,6 @@ std::int64_t AttachedStream::started_ns() const noexcept {
   return stream_.segment_->header().started_ns;
 }
 
-std::vector<std::string> published_streams() { return Segment::names(); }
+std::vector<std::string> published_streams() { return SharedSegment::names(); }
 
 }  // namespace spillway

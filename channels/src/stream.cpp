@@ -57,7 +57,7 @@ std::string describe(const StreamInfo& info) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-StreamInfo info_from(const Segment& segment) {
+StreamInfo info_from(const SharedSegment& segment) {
   const auto json = nlohmann::ordered_json::parse(segment.description());
   StreamInfo info = stream_info_from_json(json.at("stream"));
   info.capacity = SampleCount{json.at("capacity").get<std::uint64_t>()};
@@ -113,8 +113,8 @@ Stream::Stream(StreamInfo info) : info_(std::move(info)), layout_(lay_out(info_)
     place_ring(memory_.get());
   } else {
     segment_ =
-        Segment::create(info_.publish_as, describe(info_),
-                        {layout_.bytes(), layout_.slots, layout_.stride, layout_.mark_slots});
+        SharedSegment::create(info_.publish_as, describe(info_),
+                              {layout_.bytes(), layout_.slots, layout_.stride, layout_.mark_slots});
     place_ring(segment_->ring());
   }
   new (shared_) Shared;
@@ -126,7 +126,7 @@ Stream::Stream(StreamInfo info) : info_(std::move(info)), layout_(lay_out(info_)
   if (segment_) segment_->publish();
 }
 
-Stream::Stream(std::unique_ptr<Segment> attached) : segment_(std::move(attached)) {
+Stream::Stream(std::unique_ptr<SharedSegment> attached) : segment_(std::move(attached)) {
   const SegmentHeader& header = segment_->header();
   try {
     info_ = info_from(*segment_);

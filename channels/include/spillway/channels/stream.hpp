@@ -15,7 +15,7 @@
 
 namespace spillway {
 
-class Segment;
+class SharedSegment;
 
 // The calibration of every channel of a stream, in channel order.
 using CalibrationSet = std::vector<Calibration>;
@@ -68,7 +68,7 @@ class Stream {
   friend class AttachedStream;
 
   // Throws Error if what the segment says of itself is not a stream that fits.
-  explicit Stream(std::unique_ptr<Segment> attached);
+  explicit Stream(std::unique_ptr<SharedSegment> attached);
 
   struct Shared {
     RingIndices ring;
@@ -106,7 +106,7 @@ class Stream {
   Layout layout_;
   // One of the two owns the ring.
   std::unique_ptr<std::byte[], AlignedDelete> memory_;
-  std::unique_ptr<Segment> segment_;
+  std::unique_ptr<SharedSegment> segment_;
   Shared* shared_ = nullptr;
   AtomicWord* words_ = nullptr;
   std::atomic<bool> has_writer_{false};
