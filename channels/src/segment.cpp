@@ -231,14 +231,18 @@ std::vector<std::string> Segment::names() {
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
     const std::string file = entry.path().filename();
-    if (file.starts_with(prefix)) names.push_back(file.substr(prefix.size()));
+    if (!file.starts_with(prefix)) continue;
+    // Anybody can make a file here, and what is listed gets printed.
+    std::string name = file.substr(prefix.size());
+    if (is_name(name)) names.push_back(std::move(name));
   }
   std::ranges::sort(names);
   return names;
 }
 
 Segment::~Segment() {
-  if (is_creator_) {
+  // A child that was forked has a copy of this, and ends nothing of its parent's.
+  if (is_creator_ && header_.process == ::getpid()) {
     if (data_) changing().finished.store(1, std::memory_order_release);
     const std::string path = path_of(name_);
     if (same_file(file_, path)) ::unlink(path.c_str());
@@ -252,8 +256,7 @@ std::string Segment::description() const {
 }
 
 bool Segment::append(const std::string& text) {
-  AtomicWord& used = changing().calibrations_used;
-  const std::uint64_t at = used.load(std::memory_order_relaxed);
+  const std::uint64_t at = calibrations_used_;
   const std::uint64_t bytes = entry_head + round_up(text.size(), entry_head);
   if (bytes > header_.calibrations_bytes - at) return false;
   std::byte* const entry = data_ + header_.calibrations_at + at;
@@ -261,7 +264,8 @@ bool Segment::append(const std::string& text) {
   std::memcpy(entry, &size, sizeof size);
   std::memcpy(entry + entry_head, text.data(), text.size());
   // Orders the entry before the count of bytes that covers it.
-  used.store(at + bytes, std::memory_order_release);
+  calibrations_used_ = at + bytes;
+  changing().calibrations_used.store(calibrations_used_, std::memory_order_release);
   return true;
 }
 

@@ -199,6 +199,32 @@ TEST_CASE("a name is listed while its stream lives, and given up with it") {
   CHECK(samples.values[0] == 5);
 }
 
+TEST_CASE("a forked child that ends in order does not end what its parent publishes") {
+  const Cleaned shared;
+  auto stream = std::make_unique<Stream>(shared_info(shared.name));
+  const AttachedStream remote(shared.name);
+  const pid_t child = fork_and([&] {
+    stream.reset();
+    return 0;
+  });
+  CHECK(status_of(child) == 0);
+  CHECK(is_listed(shared.name));
+  CHECK_FALSE(remote.is_replaced());
+  stream.reset();
+  CHECK_FALSE(is_listed(shared.name));
+  CHECK(remote.publisher() == Publisher::finished);
+}
+
+TEST_CASE("files whose names no stream can have are not listed") {
+  const std::string name = unique_name() + "\n\x1b[31m";
+  std::ofstream(file_of(name)) << "x";
+  std::ofstream(file_of("")) << "x";
+  const bool listed = is_listed(name) || is_listed("");
+  std::filesystem::remove(file_of(name));
+  std::filesystem::remove(file_of(""));
+  CHECK_FALSE(listed);
+}
+
 TEST_CASE("a name belongs to one living process; that of a dead one is taken over") {
   const Cleaned shared;
   Signal published;
@@ -344,6 +370,18 @@ TEST_CASE("more calibrations than shared memory has room for are refused, none i
   CHECK(added > 500);
   for (std::uint32_t id = 0; id <= added; ++id)
     REQUIRE(remote.stream().calibrations({id}) == stream.calibrations({id}));
+}
+
+TEST_CASE("a damaged count of the log of calibrations does not lead the publisher astray") {
+  const Cleaned shared;
+  Stream stream(shared_info(shared.name));
+  const AttachedStream remote(shared.name);
+  const std::uint64_t damaged = std::uint64_t{1} << 63;
+  std::fstream file(file_of(shared.name), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(512).write(reinterpret_cast<const char*>(&damaged), sizeof damaged).flush();
+  REQUIRE(file);
+  const CalibrationSetId id = stream.add_calibrations({Linear{.slope = 2.0, .offset = 0.0}});
+  CHECK(remote.stream().calibrations(id) == stream.calibrations(id));
 }
 
 TEST_CASE("a calibration that does not exist gives NaN, here and there") {
