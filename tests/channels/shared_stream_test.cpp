@@ -384,6 +384,30 @@ TEST_CASE("a damaged count of the log of calibrations does not lead the publishe
   CHECK(remote.stream().calibrations(id) == stream.calibrations(id));
 }
 
+TEST_CASE("an entry of the log of calibrations that is longer than the log is not read") {
+  const Cleaned shared;
+  Stream stream(shared_info(shared.name));
+  const CalibrationSetId id = stream.add_calibrations({Linear{.slope = 2.0, .offset = 0.0}});
+  const std::uint64_t used = std::uint64_t{1} << 63;
+  const std::uint64_t length = std::uint64_t{1} << 30;
+  std::fstream file(file_of(shared.name), std::ios::in | std::ios::out | std::ios::binary);
+  std::uint64_t log_at = 0;  // as the header says
+  file.seekg(40).read(reinterpret_cast<char*>(&log_at), sizeof log_at);
+  REQUIRE((log_at > 0 && log_at % 4096 == 0));
+  file.seekp(static_cast<std::streamoff>(log_at));
+  file.write(reinterpret_cast<const char*>(&length), sizeof length);
+  SECTION("with the count as it was") {}
+  SECTION("with a damaged count") {
+    file.seekp(512).write(reinterpret_cast<const char*>(&used), sizeof used);
+  }
+  file.flush();
+  REQUIRE(file);
+  const AttachedStream remote(shared.name);
+  double value = 1.0;
+  remote.stream().calibrations(id)[0].apply({&value, 1});
+  CHECK(std::isnan(value));
+}
+
 TEST_CASE("a calibration that does not exist gives NaN, here and there") {
   const Cleaned shared;
   const Stream stream(shared_info(shared.name));
