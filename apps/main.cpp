@@ -4,12 +4,31 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
+#include <string>
 
 #include "commands.hpp"
 #include "run.hpp"
+#include "spillway/channels/error.hpp"
+
+namespace {
+
+// CLI::Range lets "nan" through, which is neither below nor above.
+std::string a_number(const std::string& text) {
+  return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is not a number" : "";
+}
+
+// For commands whose output is what they are for: it must not be cut off by a full disk unnoticed.
+int checked_output(int status) {
+  if (!spillway::apps::output_failed()) return status;
+  throw spillway::Error("not all of the output could be written");
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   // A closed standard stream would give its number to the next file opened, and
@@ -63,7 +82,7 @@ int main(int argc, char** argv) {
   CLI::App* info_command = app.add_subcommand("info", "What a recording holds, and what it lacks");
   info_command->add_option("file", info.path, "an HDF5 recording, finished or not")->required();
   info_command->add_flag("--json", info.json, "as JSON");
-  info_command->callback([&] { status = apps::info(info); });
+  info_command->callback([&] { status = checked_output(apps::info(info)); });
 
   apps::ChannelsArguments channels;
   CLI::App* channels_command =
@@ -72,7 +91,7 @@ int main(int argc, char** argv) {
   channels_command->footer(
       "To publish: `publish: [name]` in a configuration, or "
       "StreamInfo::publish_as in C++.");
-  channels_command->callback([&] { status = apps::channels(channels); });
+  channels_command->callback([&] { status = checked_output(apps::channels(channels)); });
 
   apps::TailArguments tail;
   double tail_every = 0.0;
@@ -81,15 +100,18 @@ int main(int argc, char** argv) {
       app.add_subcommand("tail", "Follow a published stream: its samples as they come");
   tail_command->add_option("name", tail.name, "as `spillway channels` shows it")->required();
   tail_command->add_option("-n,--samples", tail.samples, "newest samples to begin with")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   CLI::Option* every_option =
       tail_command
           ->add_option("--every", tail_every,
                        "instead of samples, lowest, highest and mean each so many seconds")
-          ->check(CLI::Range(0.01, 86400.0));
+          ->check(CLI::Range(0.01, 86400.0))
+          ->check(a_number);
   CLI::Option* tail_duration_option =
       tail_command->add_option("-d,--duration", tail_duration, "stop after so many seconds")
-          ->check(CLI::NonNegativeNumber);
+          ->check(CLI::NonNegativeNumber)
+          ->check(a_number);
   tail_command->add_flag("--raw", tail.raw, "raw values, without calibration");
   tail_command->footer(
       "CSV on standard output; what is lost or missing is told on lines that begin with #.\n"
@@ -98,7 +120,7 @@ int main(int argc, char** argv) {
   tail_command->callback([&] {
     if (*every_option) tail.every_s = tail_every;
     if (*tail_duration_option) tail.duration_s = tail_duration;
-    status = apps::tail(tail);
+    status = checked_output(apps::tail(tail));
   });
 
   apps::DemoArguments demo;
@@ -110,6 +132,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   demo_command->add_option("-d,--duration", demo.duration_s, "seconds")
       ->check(CLI::Range(0.5, 3600.0))
+      ->check(a_number)
       ->capture_default_str();
   demo_command->callback([&] { status = apps::demo(demo); });
 

@@ -2,6 +2,7 @@
 #include "stop_on_signals.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -84,6 +85,15 @@ void show_events(Subscription& events, StatusLine& line, bool quiet, int& shown)
 }
 
 }  // namespace
+
+bool output_failed() {
+  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  struct pollfd output {
+    STDOUT_FILENO, POLLOUT, 0
+  };
+  const bool reader_gone = ::poll(&output, 1, 0) > 0 && (output.revents & (POLLERR | POLLHUP)) != 0;
+  return failed && !reader_gone;
+}
 
 std::string human_bytes(std::uint64_t bytes) {
   if (bytes < 10'000) return fmt::format("{} B", bytes);

@@ -20,6 +20,10 @@ void tell(std::FILE* to, fmt::format_string<Arguments...> format, Arguments&&...
   (void)std::fwrite(text.data(), 1, text.size(), to);
 }
 
+// Whether something told to stdout did not get there, unless it is because whoever read it
+// went away. For commands whose output is what they are for.
+[[nodiscard]] bool output_failed();
+
 struct RunOptions {
   std::optional<double> duration_s;
   bool quiet = false;

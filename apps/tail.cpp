@@ -24,6 +24,14 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds nap{5};
 constexpr std::size_t frames_at_once = 1024;
 
+// A field of a CSV line.
+std::string quoted(const std::string& text) {
+  if (text.find_first_of(",\"") == std::string::npos) return text;
+  std::string field = "\"";
+  for (const char c : text) field.append(c == '"' ? 2 : 1, c);
+  return field + '"';
+}
+
 // Prints what one published stream has, from one attachment to the end of it.
 class Follower {
  public:
@@ -39,11 +47,12 @@ class Follower {
   [[nodiscard]] Accounting accounting() const { return reader_.accounting(); }
   void start_at_newest(std::uint64_t samples) { reader_.seek_latest({samples}); }
 
-  void header() const {
-    tell(stdout, "sample,time_s");
+  [[nodiscard]] std::string header() const {
+    std::string line = "sample,time_s";
     for (const ChannelInfo& channel : info().channels)
-      tell(stdout, ",{} ({})", channel.name, arguments_.raw ? channel.raw_unit() : channel.unit);
-    tell(stdout, "\n");
+      line += ',' + quoted(fmt::format("{} ({})", channel.name,
+                                       arguments_.raw ? channel.raw_unit() : channel.unit));
+    return line;
   }
 
   // Reads what is there; false if there was nothing.
@@ -130,7 +139,16 @@ class Follower {
         ns < 0 ? 0 - static_cast<std::uint64_t>(ns) : static_cast<std::uint64_t>(ns);
     add("{},{}{}.{:09}", chunk.first.value + i, ns < 0 ? "-" : "", magnitude / 1'000'000'000,
         magnitude % 1'000'000'000);
-    for (const auto& lane : values_) add(",{}", lane[i]);
+    const CalibrationSet& calibrations = reader_.calibrations(chunk.calibrations);
+    for (std::size_t c = 0; c < values_.size(); ++c)
+      visit_sample_type(block_.type(c), [&]<class T>(std::type_identity<T>) {
+        const bool as_pushed = arguments_.raw || calibrations[c].is_identity();
+        // A double can't tell all 64-bit integers apart. The plus has bytes printed as numbers.
+        if (std::is_integral_v<T> && as_pushed)
+          add(",{}", +block_.template values<T>(c)[i]);
+        else
+          add(",{}", values_[c][i]);
+      });
     for (std::size_t c = 0; c < values_.size(); ++c)
       if (const Quality quality = block_.quality(c)[i]; !quality.is_good())
         add("  # {}: {}", info().channels[c].name, to_string(quality));
@@ -171,7 +189,7 @@ int tail(const TailArguments& arguments) {
   };
   auto follower = std::make_unique<Follower>(arguments.name, arguments);
   follower->start_at_newest(arguments.samples);
-  if (!arguments.every_s) follower->header();
+  if (!arguments.every_s) tell(stdout, "{}\n", follower->header());
   Accounting total;
   const auto add_to_total = [&] {
     const Accounting books = follower->accounting();
@@ -201,11 +219,24 @@ int tail(const TailArguments& arguments) {
       continue;
     }
     if (replaced && publisher == Publisher::gone) {
-      // Somebody took over the name of the dead one: a new run, with numbers from 0.
-      add_to_total();
-      tell(stderr, "the publisher of '{}' died and another took over\n", arguments.name);
-      follower = std::make_unique<Follower>(arguments.name, arguments);
-      continue;
+      // Somebody took over the name of the dead one: a new run, with numbers from 0, and
+      // perhaps other channels.
+      std::unique_ptr<Follower> next;
+      try {
+        next = std::make_unique<Follower>(arguments.name, arguments);
+      } catch (const Error&) {
+        // And is gone again, or the file was removed: the dead one is all there was.
+      }
+      if (next) {
+        tell(stderr, "the publisher of '{}' died and another took over\n", arguments.name);
+        if (arguments.every_s)
+          follower->print_summary();
+        else if (next->header() != follower->header())
+          tell(stdout, "{}\n", next->header());
+        add_to_total();
+        follower = std::move(next);
+        continue;
+      }
     }
     tell(stderr, "the publisher of '{}' {}\n", arguments.name,
          publisher == Publisher::finished ? "finished" : "died; that is all it had published");

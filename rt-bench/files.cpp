@@ -38,7 +38,12 @@ std::string read_file(const std::string& path) {
 OutputFile::OutputFile(std::string path)
     : path_(std::move(path)), temporary_(fmt::format("{}.{}.part", path_, ::getpid())) {
   struct stat status {};
-  if (::stat(path_.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) fail(EISDIR);
+  if (::stat(path_.c_str(), &status) == 0) {
+    if (S_ISDIR(status.st_mode)) fail(EISDIR);
+    // The rename would put a file in the place of /dev/null.
+    if (!S_ISREG(status.st_mode))
+      throw Error(fmt::format("{}: can't be written: not a file", path_));
+  }
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd_ < 0) fail(errno);
 }

@@ -4,7 +4,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <new>
@@ -76,6 +78,11 @@ JitterOptions jitter_options(const Arguments& a) {
   for (const double us : a.intervals_us)
     options.intervals.emplace_back(static_cast<std::int64_t>(us * 1000.0));
   return options;
+}
+
+// CLI::Range lets "nan" through, which is neither below nor above.
+std::string a_number(const std::string& text) {
+  return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is not a number" : "";
 }
 
 void print(const std::string& text) {
@@ -187,9 +194,11 @@ int main(int argc, char** argv) {
         ->add_option("--interval", arguments.intervals_us,
                      "microseconds between wake-ups, or several; default: 1000,100")
         ->check(CLI::Range(10.0, 1e6))
+        ->check(a_number)
         ->delimiter(',');
     command->add_option("--seconds", arguments.seconds, "how long each row is measured")
-        ->check(CLI::Range(0.001, 3600.0));
+        ->check(CLI::Range(0.001, 3600.0))
+        ->check(a_number);
   };
   Parts parts;
   CLI::App* ring = app.add_subcommand("ring", "The ring beside the queues people know");

@@ -216,6 +216,10 @@ std::unique_ptr<SharedSegment> SharedSegment::attach(const std::string& name) {
   if (header.file_bytes != static_cast<std::uint64_t>(status.st_size))
     throw refuse(fmt::format("has {} bytes, but {} were written: it is truncated or damaged",
                              status.st_size, header.file_bytes));
+  // What a publisher makes has no holes. One that somebody else put there could not be filled
+  // when it is read, which ends a reader by SIGBUS.
+  if (static_cast<std::uint64_t>(status.st_blocks) * 512 < header.file_bytes)
+    throw refuse("has holes: it is damaged, or no publisher made it");
   if (!fits(header, header.description_at, header.description_bytes) ||
       !fits(header, header.calibrations_at, header.calibrations_bytes) ||
       !fits(header, header.ring_at, header.ring_bytes) || header.ring_at % apart != 0 ||
@@ -232,14 +236,18 @@ std::vector<std::string> SharedSegment::names() {
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
     const std::string file = entry.path().filename();
-    if (file.starts_with(prefix)) names.push_back(file.substr(prefix.size()));
+    if (!file.starts_with(prefix)) continue;
+    // Anybody can make a file here, and what is listed gets printed.
+    std::string name = file.substr(prefix.size());
+    if (is_name(name)) names.push_back(std::move(name));
   }
   std::ranges::sort(names);
   return names;
 }
 
 SharedSegment::~SharedSegment() {
-  if (is_creator_) {
+  // A child that was forked has a copy of this, and ends nothing of its parent's.
+  if (is_creator_ && header_.process == ::getpid()) {
     if (data_) changing().finished.store(1, std::memory_order_release);
     const std::string path = path_of(name_);
     if (same_file(file_, path)) ::unlink(path.c_str());
@@ -253,8 +261,7 @@ std::string SharedSegment::description() const {
 }
 
 bool SharedSegment::append(const std::string& text) {
-  AtomicWord& used = changing().calibrations_used;
-  const std::uint64_t at = used.load(std::memory_order_relaxed);
+  const std::uint64_t at = calibrations_used_;
   const std::uint64_t bytes = entry_head + round_up(text.size(), entry_head);
   if (bytes > header_.calibrations_bytes - at) return false;
   std::byte* const entry = data_ + header_.calibrations_at + at;
@@ -262,7 +269,8 @@ bool SharedSegment::append(const std::string& text) {
   std::memcpy(entry, &size, sizeof size);
   std::memcpy(entry + entry_head, text.data(), text.size());
   // Orders the entry before the count of bytes that covers it.
-  used.store(at + bytes, std::memory_order_release);
+  calibrations_used_ = at + bytes;
+  changing().calibrations_used.store(calibrations_used_, std::memory_order_release);
   return true;
 }
 

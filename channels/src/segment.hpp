@@ -59,7 +59,7 @@ class SharedSegment {
   // permitted, of another version, or its sizes contradict each other or the file.
   static std::unique_ptr<SharedSegment> attach(const std::string& name);
 
-  // All names in shared memory that may be segments, sorted.
+  // All names in shared memory that may be segments, sorted; none that check_name refuses.
   static std::vector<std::string> names();
 
   // The creator says that it is finished, gives up the name and the lock.
@@ -90,6 +90,8 @@ class SharedSegment {
   std::string name_;
   int file_;
   bool is_creator_ = false;
+  // The creator's own count: the one in the file may be damaged.
+  std::uint64_t calibrations_used_ = 0;
   SegmentHeader header_{};  // a copy: what stands in the file may change under a reader's feet
   std::byte* data_ = nullptr;
 };

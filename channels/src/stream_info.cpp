@@ -11,16 +11,21 @@ namespace spillway {
 
 namespace {
 constexpr std::uint64_t most_samples = std::uint64_t{1} << 40;
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+}  // namespace
+
+bool is_name(const std::string& name) {
+  return !name.empty() && name.size() <= 200 && name != "." && name != ".." &&
+         std::ranges::none_of(name, [](char c) { return c == '/' || is_control(c); });
 }
 
 void check_name(const std::string& what, const std::string& name) {
   if (name.empty()) throw Error(fmt::format("{}: the name is empty", what));
-  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-  const bool clean = std::ranges::none_of(name, [&](char c) { return c == '/' || control(c); });
-  if (clean && name != "." && name != ".." && name.size() <= 200) return;
+  if (is_name(name)) return;
   // A message is one line, and a NUL would end it.
   std::string shown = name.substr(0, 200);
-  std::ranges::replace_if(shown, control, '?');
+  std::ranges::replace_if(shown, is_control, '?');
   throw Error(fmt::format(
       "{} '{}': a name has 1 to 200 bytes, no '/' and no control character, and is not '.' or '..'",
       what, shown));
@@ -63,6 +68,9 @@ void check(const StreamInfo& info) {
       throw Error(
           where +
           ": the names 'time', 'time_ns', 'sample' and any ending in '_quality' are reserved");
+    for (const std::string& unit : {channel.unit, channel.calibration.unit_in})
+      if (std::ranges::any_of(unit, [](unsigned char c) { return c < 0x20 || c == 0x7F; }))
+        throw Error(where + ": its unit has a control character");
     if (!seen.insert(channel.name).second) throw Error(where + ": the name stands twice");
     if (channel.range && !(channel.range->low <= channel.range->high))
       throw Error(fmt::format("{}: range low {} is above high {}", where, channel.range->low,

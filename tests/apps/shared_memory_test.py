@@ -153,6 +153,58 @@ class SharedMemory(Case):
         restarts = [i for i in range(1, len(numbers)) if numbers[i] <= numbers[i - 1]]
         self.assertEqual(len(restarts), 1)
 
+    def while_stopped(self, tails, first, what):
+        """Kills the first publisher and does `what` before the tails can look."""
+        for tail in tails:
+            tail.send_signal(signal.SIGSTOP)
+        first.kill()
+        first.wait()
+        what()
+        for tail in tails:
+            tail.send_signal(signal.SIGCONT)
+
+    def test_tail_of_a_dead_publisher_whose_successor_is_gone_too(self):
+        with self.publisher() as first:
+            tail = self.start("tail", self.name)
+            time.sleep(0.3)
+            self.while_stopped([tail], first, self.remove_segments)
+            out, err = self.finish(tail)
+        self.assertEqual(tail.returncode, 3, err)
+        self.assertIn("died", err)
+        read = int(re.search(r"read ([\d,]+), lost", err).group(1).replace(",", ""))
+        self.assertEqual(read, sum(not line.startswith("#") for line in out.splitlines()) - 1)
+
+    def test_tail_tells_the_channels_of_a_publisher_that_took_over(self):
+        self.configuration()
+        other = self.write("other.yaml", CONFIGURATION.format(duration="1 s", rate="2 kHz", capacity="2 s", name=self.name)
+                           .replace("name: ramp, unit: V", "name: current, unit: A"))
+        with self.publisher() as first:
+            samples = self.start("tail", self.name)
+            summaries = self.start("tail", self.name, "--every", "3600")
+            time.sleep(0.3)
+            self.while_stopped([samples, summaries], first, lambda: setattr(self, "second", self.start("record", other))
+                               or self.wait_until(lambda: self.channels()[0]["process"] == self.second.pid, self.second))
+            out, err = self.finish(samples)
+            headers = [line for line in out.splitlines() if line.startswith("sample,")]
+            self.assertEqual(headers, ["sample,time_s,ramp (V),noise (m/s2)", "sample,time_s,current (A),noise (m/s2)"], err)
+            out, err = self.finish(summaries)
+            self.finish(self.second)
+        told = [int(n.replace(",", "")) for n in re.findall(r"(?m)^to sample \d+: ([\d,]+) samples; ", out)]
+        self.assertIn("; ramp ", out)
+        self.assertIn("; current ", out)
+        self.assertEqual(sum(told), int(re.search(r"read ([\d,]+), lost", err).group(1).replace(",", "")))
+
+    def test_output_that_can_not_be_written_is_an_error(self):
+        with self.publisher(), open("/dev/full", "w") as full:
+            for arguments in (["channels"], ["tail", self.name, "-n", "100", "-d", "0.2"]):
+                result = subprocess.run([SPILLWAY, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertIn("output could be written", result.stderr)
+            # One who has seen enough is none.
+            reader = subprocess.run(f"{SPILLWAY} tail '{self.name}' -d 0.5 | head -n 1; exit ${{PIPESTATUS[0]}}", shell=True,
+                                    executable="/bin/bash", capture_output=True, text=True, timeout=30)
+            self.assertEqual(reader.returncode, 0, reader.stderr)
+
     def test_tail_counts_what_it_was_too_slow_for(self):
         with self.publisher(rate="100 kHz", capacity="10 ms") as process:
             tail = self.start("tail", self.name)
@@ -197,6 +249,8 @@ class SharedMemory(Case):
         without = self.write("without.yaml", text[:text.index("publish:")])
         self.assert_one_line(self.run_spillway("record", without), "record", "publish")
         self.assertEqual(self.run_spillway("tail", self.name, "--every", "0").returncode, 1)
+        self.assertIn("--every", self.run_spillway("tail", self.name, "--every", "nan").stderr)
+        self.assertIn("--duration", self.run_spillway("tail", self.name, "-d", "nan").stderr)
 
 
 if __name__ == "__main__":

@@ -199,6 +199,32 @@ TEST_CASE("a name is listed while its stream lives, and given up with it") {
   CHECK(samples.values[0] == 5);
 }
 
+TEST_CASE("a forked child that ends in order does not end what its parent publishes") {
+  const Cleaned shared;
+  auto stream = std::make_unique<Stream>(shared_info(shared.name));
+  const AttachedStream remote(shared.name);
+  const pid_t child = fork_and([&] {
+    stream.reset();
+    return 0;
+  });
+  CHECK(status_of(child) == 0);
+  CHECK(is_listed(shared.name));
+  CHECK_FALSE(remote.is_replaced());
+  stream.reset();
+  CHECK_FALSE(is_listed(shared.name));
+  CHECK(remote.publisher() == Publisher::finished);
+}
+
+TEST_CASE("files whose names no stream can have are not listed") {
+  const std::string name = unique_name() + "\n\x1b[31m";
+  std::ofstream(file_of(name)) << "x";
+  std::ofstream(file_of("")) << "x";
+  const bool listed = is_listed(name) || is_listed("");
+  std::filesystem::remove(file_of(name));
+  std::filesystem::remove(file_of(""));
+  CHECK_FALSE(listed);
+}
+
 TEST_CASE("a name belongs to one living process; that of a dead one is taken over") {
   const Cleaned shared;
   Signal published;
@@ -346,6 +372,42 @@ TEST_CASE("more calibrations than shared memory has room for are refused, none i
     REQUIRE(remote.stream().calibrations({id}) == stream.calibrations({id}));
 }
 
+TEST_CASE("a damaged count of the log of calibrations does not lead the publisher astray") {
+  const Cleaned shared;
+  Stream stream(shared_info(shared.name));
+  const AttachedStream remote(shared.name);
+  const std::uint64_t damaged = std::uint64_t{1} << 63;
+  std::fstream file(file_of(shared.name), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(512).write(reinterpret_cast<const char*>(&damaged), sizeof damaged).flush();
+  REQUIRE(file);
+  const CalibrationSetId id = stream.add_calibrations({Linear{.slope = 2.0, .offset = 0.0}});
+  CHECK(remote.stream().calibrations(id) == stream.calibrations(id));
+}
+
+TEST_CASE("an entry of the log of calibrations that is longer than the log is not read") {
+  const Cleaned shared;
+  Stream stream(shared_info(shared.name));
+  const CalibrationSetId id = stream.add_calibrations({Linear{.slope = 2.0, .offset = 0.0}});
+  const std::uint64_t used = std::uint64_t{1} << 63;
+  const std::uint64_t length = std::uint64_t{1} << 30;
+  std::fstream file(file_of(shared.name), std::ios::in | std::ios::out | std::ios::binary);
+  std::uint64_t log_at = 0;  // as the header says
+  file.seekg(40).read(reinterpret_cast<char*>(&log_at), sizeof log_at);
+  REQUIRE((log_at > 0 && log_at % 4096 == 0));
+  file.seekp(static_cast<std::streamoff>(log_at));
+  file.write(reinterpret_cast<const char*>(&length), sizeof length);
+  SECTION("with the count as it was") {}
+  SECTION("with a damaged count") {
+    file.seekp(512).write(reinterpret_cast<const char*>(&used), sizeof used);
+  }
+  file.flush();
+  REQUIRE(file);
+  const AttachedStream remote(shared.name);
+  double value = 1.0;
+  remote.stream().calibrations(id)[0].apply({&value, 1});
+  CHECK(std::isnan(value));
+}
+
 TEST_CASE("a calibration that does not exist gives NaN, here and there") {
   const Cleaned shared;
   const Stream stream(shared_info(shared.name));
@@ -390,6 +452,10 @@ TEST_CASE("what is no published stream is refused with the reason") {
   CHECK(refused_with(contents) == "");
   CHECK(contains(refused_with(contents.substr(0, contents.size() / 2)), "truncated or damaged"));
   CHECK(contains(refused_with(contents + "x"), "truncated or damaged"));
+  // The right size, but nothing behind the middle: pages that may not be there to be read.
+  std::ofstream(file, std::ios::binary) << contents.substr(0, contents.size() / 2);
+  std::filesystem::resize_file(file, contents.size());
+  CHECK(contains(message(), "has holes"));
   std::string other_version = contents;
   other_version[8] = 7;
   CHECK(contains(refused_with(other_version), "is of version 7; this program reads version 1"));

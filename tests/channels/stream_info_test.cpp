@@ -124,6 +124,7 @@ TEST_CASE("a channel's faults name the channel and its stream") {
       },
       {second, "range"});
   refused([](StreamInfo& i) { i.channels[1].calibration = Polynomial{}; }, {second, "calibration"});
+  refused([](StreamInfo& i) { i.channels[1].unit = "V\x1b[31m"; }, {second, "unit", "control"});
 }
 
 TEST_CASE("a name may repeat in another stream, and the time names are free for streams") {

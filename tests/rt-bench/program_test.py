@@ -119,6 +119,8 @@ class Program(unittest.TestCase):
         self.assert_error("ring", "--samples", "many", parts=("--samples",))
         self.assert_error("ring", "--workload", "nothing", parts=("--workload",))
         self.assert_error("jitter", "--interval", "0", parts=("--interval",))
+        self.assert_error("jitter", "--interval", "nan", parts=("--interval",))
+        self.assert_error("jitter", "--seconds", "nan", parts=("--seconds",))
         self.assert_error("report")
         self.assertIn("jitter", self.run_bench("--help", check=0).stdout)
         self.assertIn("--json", self.run_bench("ring", "--help", check=0).stdout)
@@ -148,6 +150,11 @@ class Program(unittest.TestCase):
             self.assert_error("report", name, parts=(name,))
             self.assert_error("report", good, name, "-o", "page.html", parts=(name,))
         self.assert_error("report", good, "-o", "nowhere/page.html", parts=("nowhere/page.html", "No such file"))
+        # As /dev/null would be: what is no file must not be replaced by one.
+        os.mkfifo(self.out / "pipe")
+        self.assert_error("report", good, "-o", "pipe", parts=("pipe", "not a file"))
+        self.assert_error("jitter", "--rounds", 1, "--seconds", 0.01, "--json", "pipe", parts=("pipe", "not a file"))
+        self.assertTrue((self.out / "pipe").is_fifo())
         self.assert_error("jitter", "--json", "nowhere/x.json", parts=("nowhere/x.json",))
         self.assert_error("jitter", "--json", self.out, parts=("directory",))
         # A report that fails leaves the one that was there.

@@ -76,8 +76,11 @@ void check(const StreamInfo& info);
 // Throws Error if a recording has other uses for this name of a stream or a node.
 void check_not_reserved(const std::string& what, const std::string& name);
 
-// Throws Error unless `name` can name a stream, a channel or a node in every
-// format: not empty, at most 200 bytes, no '/', no control character, not "." or "..".
+// Whether `name` can name a stream, a channel or a node in every format: not empty,
+// at most 200 bytes, no '/', no control character, not "." or "..".
+[[nodiscard]] bool is_name(const std::string& name);
+
+// Throws Error unless is_name(name).
 void check_name(const std::string& what, const std::string& name);
 
 }  // namespace spillway

@@ -48,7 +48,8 @@ class alignas(apart) StreamWriter {
   // else a writer does, its end too, makes everything before it readable first. Throws
   // Error if `samples` is none of these.
   void batch(SampleCount samples);
-  // Makes readable what was pushed. To be called when no more comes for a while.
+  // Makes readable what was pushed. To be called when no more comes for a while, and before
+  // the engine is stopped: what is not readable by then is not recorded, and in no count.
   void flush() noexcept { ring_.publish(ring_.head()); }
 
   // `count` samples were lost before the next one. O(1). A count of 0 does nothing;
