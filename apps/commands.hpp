@@ -44,4 +44,12 @@ struct TailArguments {
 };
 int tail(const TailArguments& arguments);
 
+struct ResponseArguments {
+  std::string path;
+  std::string output;             // empty: after the path
+  std::optional<double> rate_hz;  // of the streams of a graph alone
+  bool force = false;
+};
+int response(const ResponseArguments& arguments);
+
 }  // namespace spillway::apps

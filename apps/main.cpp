@@ -123,6 +123,25 @@ int main(int argc, char** argv) {
     status = checked_output(apps::tail(tail));
   });
 
+  apps::ResponseArguments response;
+  double response_rate = 0.0;
+  CLI::App* response_command = app.add_subcommand(
+      "response", "Draw magnitude, phase and group delay of a configuration's filters");
+  response_command->add_option("file", response.path, "a configuration, or a graph alone")
+      ->required();
+  response_command->add_option("-o,--output", response.output,
+                               "SVG file; default: named after the file, in this directory");
+  CLI::Option* response_rate_option =
+      response_command
+          ->add_option("--rate", response_rate,
+                       "of the input, in Hz, where the file has no sources")
+          ->check(CLI::PositiveNumber);
+  response_command->add_flag("-f,--force", response.force, "replace the file if it exists");
+  response_command->callback([&] {
+    if (*response_rate_option) response.rate_hz = response_rate;
+    status = apps::response(response);
+  });
+
   apps::DemoArguments demo;
   CLI::App* demo_command =
       app.add_subcommand("demo", "Record this machine's own timing for a few seconds and show it");

@@ -18,7 +18,7 @@ int main() {
   info.channels = {channel};
 
   GraphSpec spec;
-  spec.nodes.push_back({"low", "signal", lowpass(Butterworth{.order = 4}, 20_Hz), {}});
+  spec.nodes.push_back({"low", {"signal"}, lowpass(Butterworth{.order = 4}, 20_Hz), {}});
   Graph graph(spec, {info});
 
   // 5 Hz to keep, 200 Hz to lose; the loudest sample of the last half tells what is left.

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "spillway/channels/error.hpp"
@@ -20,6 +23,15 @@ Json step_to_json(const Linear& step) {
 
 Json step_to_json(const Polynomial& step) {
   return {{"kind", "polynomial"}, {"coefficients", step.coefficients}};
+}
+
+constexpr std::array<std::string_view, 3> outside_words{"clamp", "extrapolate", "nan"};
+
+Json step_to_json(const Table& step) {
+  return {{"kind", "table"},
+          {"x", step.x},
+          {"y", step.y},
+          {"outside", outside_words[static_cast<std::size_t>(step.outside)]}};
 }
 
 const Json& entry(const Json& json, const std::string& where, const char* key) {
@@ -44,6 +56,29 @@ std::string text(const Json& json, const char* key) {
   return found->get<std::string>();
 }
 
+std::vector<double> numbers(const Json& json, const std::string& where, const char* key) {
+  const Json& list = entry(json, where, key);
+  if (!list.is_array() || list.empty())
+    throw Error(fmt::format("{}: \"{}\" must be a list of at least one number", where, key));
+  std::vector<double> values;
+  for (const Json& value : list)
+    values.push_back(number(value, fmt::format("{}, \"{}\"", where, key)));
+  return values;
+}
+
+Table table_from_json(const Json& json, const std::string& where) {
+  Table table{numbers(json, where, "x"), numbers(json, where, "y"), Outside::clamp};
+  const Json& word = entry(json, where, "outside");
+  const auto* const found = std::ranges::find_if(outside_words, [&](auto w) { return word == w; });
+  if (found == outside_words.end())
+    throw Error(fmt::format("{}: \"outside\" is {}; allowed are {}", where,
+                            word.dump(-1, ' ', false, Json::error_handler_t::replace),
+                            fmt::join(outside_words, ", ")));
+  table.outside = static_cast<Outside>(found - outside_words.begin());
+  check(table, where);
+  return table;
+}
+
 CalibrationStep step_from_json(const Json& json, const std::string& where) {
   if (!json.is_object())
     throw Error(fmt::format("{}: is a {}; an object is needed", where, json.type_name()));
@@ -51,17 +86,11 @@ CalibrationStep step_from_json(const Json& json, const std::string& where) {
   if (kind == "linear")
     return Linear{.slope = number(entry(json, where, "slope"), where + ", \"slope\""),
                   .offset = number(entry(json, where, "offset"), where + ", \"offset\"")};
-  if (kind == "polynomial") {
-    const Json& coefficients = entry(json, where, "coefficients");
-    if (!coefficients.is_array() || coefficients.empty())
-      throw Error(where + ": \"coefficients\" must be a list of at least one number");
-    Polynomial polynomial;
-    for (const Json& coefficient : coefficients)
-      polynomial.coefficients.push_back(number(coefficient, where + ", \"coefficients\""));
-    return polynomial;
-  }
-  throw Error(fmt::format("{}: kind {} is unknown; known are \"linear\" and \"polynomial\"", where,
-                          kind.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  if (kind == "polynomial") return Polynomial{numbers(json, where, "coefficients")};
+  if (kind == "table") return table_from_json(json, where);
+  throw Error(
+      fmt::format("{}: kind {} is unknown; known are \"linear\", \"polynomial\" and \"table\"",
+                  where, kind.dump(-1, ' ', false, Json::error_handler_t::replace)));
 }
 
 }  // namespace

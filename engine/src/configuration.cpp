@@ -238,8 +238,10 @@ EngineOptions engine_options(const Configuration& configuration) {
   return options;
 }
 
-std::vector<std::string> set_up(Engine& engine, const Configuration& configuration,
-                                const std::string& output_directory, Existing existing) {
+namespace {
+
+// What the sources leave out or assume.
+std::vector<std::string> add_sources_and_graph(Engine& engine, const Configuration& configuration) {
   std::vector<std::string> remarks;
   for (const SourceConfiguration& source : configuration.sources) {
     std::visit(
@@ -253,8 +255,21 @@ std::vector<std::string> set_up(Engine& engine, const Configuration& configurati
         source);
   }
   engine.graph().add(configuration.graph);
+  return remarks;
+}
+
+}  // namespace
+
+Graph prepare_graph(Engine& engine, const Configuration& configuration) {
+  (void)add_sources_and_graph(engine, configuration);
+  return engine.prepared_graph();
+}
+
+std::vector<std::string> set_up(Engine& engine, const Configuration& configuration,
+                                const std::string& output_directory, Existing existing) {
+  std::vector<std::string> remarks = add_sources_and_graph(engine, configuration);
   // Wrong graphs are told before any file is claimed.
-  engine.check_graph();
+  (void)engine.prepared_graph();
   const std::vector<std::string> known = engine.names();
   for (std::size_t i = 0; i < configuration.publish.size(); ++i)
     if (const std::string& name = configuration.publish[i].stream;

@@ -21,10 +21,16 @@ namespace spillway {
 
 namespace {
 
-// Derived rings keep as much as what they are derived from, in samples.
-StreamInfo ring_for(const StreamInfo& output, const StreamInfo& source) {
+// Derived rings keep as much as what they are derived from, in samples, or in time where
+// their rate is higher; of blocks of `most_frames`, a few in any case.
+StreamInfo ring_for(const StreamInfo& output, const StreamInfo& source, std::size_t most_frames) {
   StreamInfo info = output;
-  info.capacity = capacity_in_samples(source);
+  std::uint64_t capacity = capacity_in_samples(source).value;
+  if (output.rate && source.rate)
+    capacity = std::max(capacity, static_cast<std::uint64_t>(std::ceil(
+                                      static_cast<double>(capacity) *
+                                      (output.rate->hertz().value / source.rate->hertz().value))));
+  info.capacity = SampleCount{std::max<std::uint64_t>(capacity, 4 * most_frames)};
   info.largest_block = source.largest_block;
   info.mark_capacity = source.mark_capacity;
   info.follow_stamps = false;
@@ -47,16 +53,23 @@ std::unique_ptr<Sink> sink_for(const RecordOptions& options) {
 }  // namespace
 
 Signal GraphBuilder::add(NodeKind kind, const Signal& input, std::string id) {
+  return add(std::move(kind), std::vector{input}, std::move(id));
+}
+
+Signal GraphBuilder::add(NodeKind kind, const std::vector<Signal>& inputs, std::string id) {
   if (id.empty()) {
+    const std::string first = inputs.empty() ? "node" : inputs.front().name;
     const std::string base =
-        fmt::format("{}_{}", input.name.substr(0, input.name.find('/')), kind_name(kind));
+        fmt::format("{}_{}", first.substr(0, first.find('/')), kind_name(kind));
     id = base;
     const auto taken = [&] {
       return std::ranges::any_of(spec_.nodes, [&](const NodeSpec& n) { return n.id == id; });
     };
     for (int n = 2; taken(); ++n) id = fmt::format("{}_{}", base, n);
   }
-  spec_.nodes.push_back({id, input.name, std::move(kind), {}});
+  std::vector<std::string> names;
+  for (const Signal& input : inputs) names.push_back(input.name);
+  spec_.nodes.push_back({id, std::move(names), std::move(kind), {}});
   return {id};
 }
 
@@ -236,7 +249,7 @@ void Engine::Impl::prepare_graph(std::string& provenance) {
   std::vector<GraphRunner::Output> outputs;
   for (std::size_t n = 0; n < ready.spec().nodes.size(); ++n) {
     const Owned& source = *streams[ready.source_of(n)];
-    Owned& made = add(ring_for(ready.output_info(n), source.stream->info()));
+    Owned& made = add(ring_for(ready.output_info(n), source.stream->info(), ready.most_frames(n)));
     made.waits = source.waits;
     outputs.push_back({made.stream.get(), &made.readers});
   }
@@ -270,10 +283,10 @@ Stream& Engine::add_single(ChannelOptions options, SampleType type) {
 
 GraphBuilder& Engine::graph() noexcept { return impl_->graph; }
 
-void Engine::check_graph() const {
+Graph Engine::prepared_graph() const {
   std::vector<StreamInfo> infos;
   for (const auto& s : impl_->streams) infos.push_back(s->stream->info());
-  (void)Graph(impl_->graph.spec_, std::move(infos), 1);
+  return Graph(impl_->graph.spec_, std::move(infos), 1);
 }
 
 std::vector<std::string> Engine::names() const {

@@ -29,7 +29,7 @@ GraphRunner::GraphRunner(Graph graph, const std::vector<Input>& inputs,
 bool GraphRunner::has_room(const In& in) const noexcept {
   for (const std::size_t node : in.nodes) {
     const Out& out = outputs_[node];
-    if (!out.readers->has_room(out.writer->pushed(), graph_.block_frames(), out.capacity))
+    if (!out.readers->has_room(out.writer->pushed(), graph_.most_frames(node), out.capacity))
       return false;
   }
   return true;
@@ -65,7 +65,9 @@ bool GraphRunner::step() noexcept {
     if (chunk.count.value + chunk.lost.value + chunk.missing.value == 0) continue;
     worked = true;
     graph_.process(i, chunk, in.block, in.reader.calibrations(chunk.calibrations));
-    for (const std::size_t node : in.nodes) write(node);
+    do {
+      for (const std::size_t node : in.nodes) write(node);
+    } while (graph_.process_rest(i));
     // After the outputs: whoever waits for this reader may stop as soon as it has read all.
     in.progress->reached(chunk.row + chunk.count.value);
   }

@@ -147,6 +147,19 @@ struct Sidecar {
       if (keep_unity || linear != Linear{}) to.steps.emplace_back(linear);
     } else if (kind == "polynomial") {
       to.steps.emplace_back(Polynomial{get<std::vector<double>>(json, "coefficients", where)});
+    } else if (kind == "table") {
+      const auto outside = json.contains("outside") ? get<std::string>(json, "outside", where)
+                                                    : std::string("clamp");
+      const std::array words{"clamp", "extrapolate", "nan"};
+      const auto* const found = std::ranges::find(words, outside);
+      if (found == words.end())
+        fail(where,
+             fmt::format("'outside' is '{}'; allowed are {}", outside, fmt::join(words, ", ")));
+      Table table{get<std::vector<double>>(json, "x", where),
+                  get<std::vector<double>>(json, "y", where),
+                  static_cast<Outside>(found - words.begin())};
+      check(table, fmt::format("{}: {}", path, where));
+      to.steps.emplace_back(std::move(table));
     } else if (kind == "chain") {
       for (const Json& step : key(json, "steps", where)) steps(step, where, to, keep_unity);
     } else {

@@ -5,37 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "nodes.hpp"
 #include "spillway/channels/error.hpp"
 #include "strict_yaml.hpp"
 
 namespace spillway {
 
 namespace {
-
-class CalibrateFilter {
- public:
-  explicit CalibrateFilter(std::optional<Calibration> calibration)
-      : calibration_(std::move(calibration)) {}
-  std::size_t process(ConstFrames in, Frames out) noexcept {
-    std::ranges::copy(in.values, out.values.begin());
-    std::ranges::copy(in.quality, out.quality.begin());
-    if (calibration_) calibration_->apply(out.values.first(in.values.size()));
-    return in.count();
-  }
-  void reset() noexcept {}
-  void gap() noexcept {}
-  [[nodiscard]] double delay() const noexcept { return 0.0; }
-  void save_state(StateWriter&) const {}
-  void load_state(StateReader&) {}
-
- private:
-  std::optional<Calibration> calibration_;
-};
-
-using Filter = std::variant<CalibrateFilter, MovingAverageFilter, SosFilter>;
 
 // "raw(ecg/MLII)" taken apart.
 struct Reference {
@@ -58,6 +36,38 @@ Reference parse_reference(std::string_view text) {
 
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 
+// Numbers of two nodes mean the same samples if their grids are equal: those of a stream, and
+// what changed them since. One that follows times and not numbers is like no other.
+struct Grid {
+  std::size_t source = 0;
+  std::vector<NumberMap> maps;
+  std::optional<std::size_t> timed_by;  // the node
+  friend bool operator==(const Grid&, const Grid&) = default;
+};
+
+// The rate `samples * factor / divisor`. Throws Error if it is none.
+Rate changed_rate(const Rate& rate, const NumberMap& map) {
+  std::int64_t samples = 0;
+  std::int64_t seconds = 0;
+  if (__builtin_mul_overflow(rate.samples(), map.divisor, &samples) ||
+      __builtin_mul_overflow(rate.seconds(), map.step, &seconds))
+    throw Error(fmt::format("a rate of {}/{} Hz times {}/{} is no rational of 63 bits",
+                            rate.samples(), rate.seconds(), map.divisor, map.step));
+  return {samples, seconds};
+}
+
+// The time of output `m`, which lies between input numbers, by the input's clock.
+Time time_of(std::uint64_t m, const NumberMap& map, const Rate& rate, SampleNumber clock_sample,
+             Time clock_time) {
+  __extension__ using Wide = __int128;
+  const Wide position = static_cast<Wide>(m) * map.step + map.offset;
+  const Wide ahead = position - static_cast<Wide>(clock_sample.value) * map.divisor;
+  const Wide period_ns = static_cast<Wide>(rate.seconds()) * 1'000'000'000;
+  const Wide divisor = static_cast<Wide>(rate.samples()) * map.divisor;
+  // m is the first output behind the clock's sample: little ahead of it.
+  return clock_time + Time(static_cast<std::int64_t>((ahead * period_ns + divisor / 2) / divisor));
+}
+
 }  // namespace
 
 struct Graph::Impl {
@@ -65,25 +75,39 @@ struct Graph::Impl {
     StreamInfo info;
     bool wants_raw = false;
     std::vector<double> calibrated;
+    std::vector<Quality> quality;  // of the calibrated ones
     std::vector<double> raw;
-    std::vector<Quality> quality;
+    std::vector<Quality> raw_quality;
     Chunk chunk;
     std::span<const Time> times;
+    // The frames of it that run now.
+    std::size_t begin = 0;
+    std::size_t count = 0;
+  };
+  // What a node takes from one input or node.
+  struct Edge {
+    std::optional<std::size_t> node;  // else the source itself
+    bool raw = false;
+    std::vector<std::size_t> lanes;  // picked from there; empty: all
+    std::size_t count = 0;           // lanes that come
   };
   struct Node {
-    std::size_t source = 0;           // the input stream in the end
-    std::optional<std::size_t> node;  // fed by a node, else by the source itself
-    bool raw = false;
-    std::vector<std::size_t> lanes;  // picked from what feeds it; empty: all
-    std::vector<double> picked;
-    std::vector<Quality> picked_quality;
-    std::optional<Filter> filter;
+    std::size_t source = 0;  // the input stream in the end
+    Grid grid;
+    std::vector<Edge> edges;
+    std::vector<double> gathered;  // where not all lanes of one edge are taken
+    std::vector<Quality> gathered_quality;
+    std::size_t lanes_in = 0;
+    Prepared prepared;
     std::vector<double> values;
     std::vector<Quality> quality;
-    std::size_t count = 0;
     StreamInfo info;
-    double delay = 0.0;
-    std::optional<Sos> sections;
+    double delay = 0.0;           // in samples of the source
+    double source_samples = 1.0;  // of the source, for one of this node's
+
+    // Of the last block.
+    NodeOutput out;
+    std::uint64_t next = 0;  // number behind the last one, where times decide
   };
 
   GraphSpec spec;
@@ -92,7 +116,9 @@ struct Graph::Impl {
   std::vector<Input> inputs;
   std::vector<Node> nodes;
   std::vector<std::size_t> schedule;  // node indices, each after what feeds it
-  std::vector<double> lane;           // scratch: one lane, contiguous
+  // Scratch: one lane, contiguous.
+  std::vector<double> lane;
+  std::vector<Quality> lane_quality;
 
   [[noreturn]] void fail(const NodeSpec& node, const std::string& message) const {
     throw Error(fmt::format("{}{}node '{}': {}", node.where, node.where.empty() ? "" : ": ",
@@ -121,6 +147,7 @@ struct Graph::Impl {
       }
       if (find_input(node.id)) fail(node, "a stream has this name already");
       if (find_node(node.id) != i) fail(node, "another node has this name already");
+      if (node.inputs.empty()) fail(node, "no input; at least one is needed");
     }
   }
 
@@ -136,91 +163,117 @@ struct Graph::Impl {
       fail(node, fmt::format("the graph has a cycle: {}", cycle));
     }
     state[index] = 1;
-    const Reference reference = parse_reference(node.input);
-    Node& made = nodes[index];
-    made.raw = reference.raw;
-    const StreamInfo* feed = nullptr;
-    if (const auto input = find_input(reference.base)) {
-      made.source = *input;
-      inputs[*input].wants_raw |= reference.raw;
-      feed = &inputs[*input].info;
-    } else if (const auto other = find_node(reference.base)) {
-      if (reference.raw)
-        fail(node,
-             fmt::format("raw({}): only a stream has raw values, a node has none", reference.base));
-      visit(*other, state, path);
-      made.node = other;
-      made.source = nodes[*other].source;
-      feed = &nodes[*other].info;
-    } else {
-      std::vector<std::string> known;
-      for (const Input& i : inputs) known.push_back(i.info.name);
-      for (const NodeSpec& n : spec.nodes)
-        if (n.id != node.id) known.push_back(n.id);
-      fail(node, fmt::format("unknown input '{}'{}", node.input,
-                             yaml::suggestion(reference.base, known)));
+    Feed feed;
+    for (const std::string& input : node.inputs) connect(index, input, feed, state, path);
+    try {
+      make_ready(index, feed);
+    } catch (const Error& e) {
+      fail(node, e.what());
     }
-    made.info = *feed;
-    if (!reference.channel.empty()) pick(node, made, *feed, reference.channel);
-    prepare(node, made);
     path.pop_back();
     state[index] = 2;
     schedule.push_back(index);
   }
 
-  void pick(const NodeSpec& node, Node& made, const StreamInfo& feed, const std::string& channel) {
-    std::vector<std::string> known;
-    for (std::size_t c = 0; c < feed.channels.size(); ++c) {
-      known.push_back(feed.channels[c].name);
-      if (feed.channels[c].name == channel) made.lanes = {c};
+  // Adds the lanes of one input to what feeds the node.
+  void connect(std::size_t index, const std::string& input, Feed& feed, std::vector<int>& state,
+               std::vector<std::size_t>& path) {
+    const NodeSpec& node = spec.nodes[index];
+    const Reference reference = parse_reference(input);
+    Edge edge;
+    edge.raw = reference.raw;
+    Grid grid;
+    const StreamInfo* from = nullptr;
+    std::size_t most_frames = block_frames;
+    double delay = 0.0;
+    double source_samples = 1.0;
+    if (const auto source = find_input(reference.base)) {
+      grid.source = *source;
+      inputs[*source].wants_raw |= reference.raw;
+      from = &inputs[*source].info;
+    } else if (const auto other = find_node(reference.base)) {
+      if (reference.raw)
+        fail(node,
+             fmt::format("raw({}): only a stream has raw values, a node has none", reference.base));
+      visit(*other, state, path);
+      edge.node = other;
+      grid = nodes[*other].grid;
+      from = &nodes[*other].info;
+      most_frames = nodes[*other].prepared.most_frames;
+      delay = nodes[*other].delay;
+      source_samples = nodes[*other].source_samples;
+    } else {
+      std::vector<std::string> known;
+      for (const Input& i : inputs) known.push_back(i.info.name);
+      for (const NodeSpec& n : spec.nodes)
+        if (n.id != node.id) known.push_back(n.id);
+      fail(node,
+           fmt::format("unknown input '{}'{}", input, yaml::suggestion(reference.base, known)));
     }
-    if (made.lanes.empty())
-      fail(node, fmt::format("'{}' has no channel '{}'{}", feed.name, channel,
-                             yaml::suggestion(channel, known)));
-    made.info.channels = {feed.channels[made.lanes[0]]};
-    made.picked.resize(block_frames);
-    made.picked_quality.resize(block_frames);
-  }
-
-  void prepare(const NodeSpec& node, Node& made) {
-    made.info.name = node.id;
-    for (ChannelInfo& channel : made.info.channels) {
-      if (made.raw) channel.unit = channel.raw_unit();
+    Node& made = nodes[index];
+    if (made.edges.empty()) {
+      made.grid = grid;
+      made.source = grid.source;
+      made.info = *from;
+      made.source_samples = source_samples;
+      feed.name = from->name;
+      feed.rate = from->rate;
+      feed.most_frames = most_frames;
+    } else if (grid != made.grid) {
+      fail(node, fmt::format("'{}' and '{}' do not come from one stream at one rate",
+                             node.inputs.front(), input));
+    }
+    made.delay = std::max(made.delay, delay);
+    for (std::size_t c = 0; c < from->channels.size(); ++c) {
+      if (!reference.channel.empty() && from->channels[c].name != reference.channel) continue;
+      if (!reference.channel.empty()) edge.lanes.push_back(c);
+      ChannelInfo channel = from->channels[c];
+      if (reference.raw) channel.unit = channel.raw_unit();
       channel.type = SampleType::float64;
       channel.range.reset();
       channel.calibration = {};
+      feed.channels.push_back(std::move(channel));
     }
-    const std::size_t lanes = made.info.channels.size();
-    made.values.resize(block_frames * lanes);
-    made.quality.resize(block_frames * lanes);
-    try {
-      std::visit([&](const auto& kind) { prepare(kind, made, lanes); }, node.kind);
-    } catch (const Error& e) {
-      fail(node, e.what());
+    edge.count = reference.channel.empty() ? from->channels.size() : edge.lanes.size();
+    if (edge.count == 0) {
+      std::vector<std::string> known;
+      for (const ChannelInfo& channel : from->channels) known.push_back(channel.name);
+      fail(node, fmt::format("'{}' has no channel '{}'{}", from->name, reference.channel,
+                             yaml::suggestion(reference.channel, known)));
     }
-    made.delay = std::visit([](const auto& f) { return f.delay(); }, *made.filter);
-    if (made.node) made.delay += nodes[*made.node].delay;
+    made.edges.push_back(std::move(edge));
   }
 
-  void prepare(const Calibrate& kind, Node& made, std::size_t) {
-    if (kind.calibration) check(*kind.calibration, "calibrate");
-    for (ChannelInfo& channel : made.info.channels) {
-      if (!kind.unit.empty())
-        channel.unit = kind.unit;
-      else if (kind.calibration && !kind.calibration->unit_out.empty())
-        channel.unit = kind.calibration->unit_out;
+  void make_ready(std::size_t index, const Feed& feed) {
+    Node& made = nodes[index];
+    made.lanes_in = feed.channels.size();
+    made.prepared = prepare(spec.nodes[index].kind, feed);
+    made.info.name = spec.nodes[index].id;
+    made.info.channels = made.prepared.channels;
+    for (std::size_t i = 0; i < made.info.channels.size(); ++i)
+      for (std::size_t j = 0; j < i; ++j)
+        if (made.info.channels[i].name == made.info.channels[j].name)
+          throw Error(fmt::format("two channels are called '{}'; pick others or rename one",
+                                  made.info.channels[i].name));
+    made.delay += made.prepared.runner->delay() * made.source_samples;
+    if (made.prepared.numbers) {
+      const NumberMap& map = *made.prepared.numbers;
+      made.info.rate = changed_rate(*feed.rate, map);
+      made.grid.maps.push_back(map);
+      made.source_samples *= static_cast<double>(map.step) / static_cast<double>(map.divisor);
     }
-    made.filter.emplace(CalibrateFilter(kind.calibration));
-  }
-  void prepare(const MovingAverage& kind, Node& made, std::size_t lanes) {
-    made.filter.emplace(MovingAverageFilter(kind, lanes));
-  }
-  void prepare(const LowPass& kind, Node& made, std::size_t lanes) {
-    if (!made.info.rate)
-      throw Error(fmt::format("stream '{}' is irregular; a low-pass needs a fixed rate",
-                              inputs[made.source].info.name));
-    made.sections = design(kind, made.info.rate->hertz());
-    made.filter.emplace(SosFilter(*made.sections, kind.options, lanes));
+    if (made.prepared.grid) {
+      if (feed.rate)
+        made.source_samples *= feed.rate->hertz().value / made.prepared.grid->hertz().value;
+      made.info.rate = made.prepared.grid;
+      made.grid.timed_by = index;
+    }
+    if (made.edges.size() > 1 || !made.edges.front().lanes.empty()) {
+      made.gathered.resize(feed.most_frames * made.lanes_in);
+      made.gathered_quality.resize(feed.most_frames * made.lanes_in);
+    }
+    made.values.resize(made.prepared.most_frames * made.info.channels.size());
+    made.quality.resize(made.values.size());
   }
 
   void convert(Input& input, const Chunk& chunk, const Block& block,
@@ -237,45 +290,123 @@ struct Graph::Impl {
         Quality q = quality[f];
         if (std::isnan(lane[f])) q = merge(q, Quality(Verdict::bad, Quality::missing));
         if (q.verdict() == Verdict::bad && q.has(Quality::missing)) lane[f] = nan_value;
-        input.quality[f * lanes + c] = q;
+        lane_quality[f] = q;
       }
       if (input.wants_raw)
-        for (std::size_t f = 0; f < count; ++f) input.raw[f * lanes + c] = lane[f];
-      set[c].apply(std::span(lane).first(count));
-      for (std::size_t f = 0; f < count; ++f) input.calibrated[f * lanes + c] = lane[f];
+        for (std::size_t f = 0; f < count; ++f) {
+          input.raw[f * lanes + c] = lane[f];
+          input.raw_quality[f * lanes + c] = lane_quality[f];
+        }
+      set[c].apply(std::span(lane).first(count), std::span(lane_quality).first(count));
+      for (std::size_t f = 0; f < count; ++f) {
+        input.calibrated[f * lanes + c] = lane[f];
+        input.quality[f * lanes + c] = lane_quality[f];
+      }
     }
   }
 
-  void run(Node& node, bool gap) noexcept {
-    const Input& input = inputs[node.source];
-    ConstFrames in;
-    if (node.node) {
-      const Node& feed = nodes[*node.node];
-      in.lanes = feed.info.channels.size();
-      in.values = std::span(feed.values).first(feed.count * in.lanes);
-      in.quality = std::span(feed.quality).first(feed.count * in.lanes);
-    } else {
-      in.lanes = input.info.channels.size();
-      in.values = std::span(node.raw ? input.raw : input.calibrated)
-                      .first(input.chunk.count.value * in.lanes);
-      in.quality = std::span(input.quality).first(input.chunk.count.value * in.lanes);
+  // What an input stream brings, in the shape of what a node makes.
+  [[nodiscard]] NodeOutput output_of(const Input& input, bool raw) const noexcept {
+    const std::size_t lanes = input.info.channels.size();
+    NodeOutput out;
+    if (input.begin == 0) {
+      out.lost = input.chunk.lost;
+      (input.chunk.cause == GapCause::upstream ? out.lost : out.missing) += input.chunk.missing;
     }
-    if (!node.lanes.empty()) {
-      const std::size_t count = in.count();
-      const std::size_t from = node.lanes[0];
-      for (std::size_t f = 0; f < count; ++f) {
-        node.picked[f] = in.values[f * in.lanes + from];
-        node.picked_quality[f] = in.quality[f * in.lanes + from];
+    out.first = {input.chunk.first.value + input.begin};
+    if (!input.times.empty()) out.times = input.times.subspan(input.begin, input.count);
+    out.frames = {std::span(raw ? input.raw : input.calibrated)
+                      .subspan(input.begin * lanes, input.count * lanes),
+                  std::span(raw ? input.raw_quality : input.quality)
+                      .subspan(input.begin * lanes, input.count * lanes),
+                  lanes, out.first.value, out.times};
+    out.clock_sample = input.chunk.clock_sample;
+    out.clock_time = input.chunk.clock_time;
+    return out;
+  }
+  [[nodiscard]] NodeOutput output_of(const Node& node, const Edge& edge) const noexcept {
+    return edge.node ? nodes[*edge.node].out : output_of(inputs[node.source], edge.raw);
+  }
+
+  void gather(Node& node, std::size_t count) noexcept {
+    std::size_t at = 0;
+    for (const Edge& edge : node.edges) {
+      const ConstFrames from = output_of(node, edge).frames;
+      for (std::size_t l = 0; l < edge.count; ++l, ++at) {
+        const std::size_t lane_from = edge.lanes.empty() ? l : edge.lanes[l];
+        for (std::size_t f = 0; f < count; ++f) {
+          node.gathered[f * node.lanes_in + at] = from.values[f * from.lanes + lane_from];
+          node.gathered_quality[f * node.lanes_in + at] = from.quality[f * from.lanes + lane_from];
+        }
       }
-      in = {std::span(node.picked).first(count), std::span(node.picked_quality).first(count), 1};
     }
-    const Frames out{node.values, node.quality, node.info.channels.size()};
-    std::visit(
-        [&](auto& filter) {
-          if (gap) filter.gap();
-          node.count = filter.process(in, out);
-        },
-        *node.filter);
+  }
+
+  // Runs the nodes of an input over as many of its frames, from `begin` on, as fit.
+  void run(std::size_t index, std::size_t begin) noexcept {
+    Input& input = inputs[index];
+    input.begin = begin;
+    input.count = input.chunk.count.value - begin;
+    if (!input.times.empty()) {
+      input.count = input.chunk.count.value - begin;
+      const ConstFrames rest = output_of(input, false).frames;
+      for (const Node& node : nodes)
+        if (node.source == index && node.prepared.grid)
+          input.count = std::min(input.count, node.prepared.runner->fitting(rest));
+    }
+    for (const std::size_t n : schedule)
+      if (nodes[n].source == index) run(nodes[n]);
+  }
+
+  void run(Node& node) noexcept {
+    const NodeOutput feed = output_of(node, node.edges.front());
+    const std::size_t count = feed.frames.count();
+    ConstFrames in = feed.frames;
+    if (!node.gathered.empty()) {
+      gather(node, count);
+      in.values = std::span(node.gathered).first(count * node.lanes_in);
+      in.quality = std::span(node.gathered_quality).first(count * node.lanes_in);
+      in.lanes = node.lanes_in;
+    }
+    const std::size_t lanes = node.info.channels.size();
+    if (feed.lost.value + feed.missing.value > 0) node.prepared.runner->gap();
+    const Made made = node.prepared.runner->process(in, {node.values, node.quality, lanes});
+
+    NodeOutput& out = node.out;
+    const std::uint64_t first = feed.first.value;
+    const std::uint64_t from = first - feed.lost.value - feed.missing.value;
+    out = feed;
+    if (node.prepared.numbers) {
+      const NumberMap& map = *node.prepared.numbers;
+      const std::uint64_t begin = map.outputs_before(from);
+      const std::uint64_t behind_lost = map.outputs_before(from + feed.lost.value);
+      out.first = {map.outputs_before(first)};
+      out.lost = {behind_lost - begin};
+      out.missing = {out.first.value - behind_lost};
+      const std::uint64_t m = map.outputs_before(feed.clock_sample.value);
+      out.clock_sample = {m};
+      out.clock_time = time_of(m, map, feed_rate(node), feed.clock_sample, feed.clock_time);
+    } else if (node.prepared.grid) {
+      if (made.count == 0) {
+        out.first = {node.next};
+      } else {
+        out.first = {made.first};
+      }
+      out.lost = {0};
+      out.missing = {out.first.value - node.next};
+      node.next = out.first.value + made.count;
+      out.clock_sample = {0};
+      out.clock_time = Time{};
+      out.times = {};
+    }
+    out.frames = {std::span(node.values).first(made.count * lanes),
+                  std::span(node.quality).first(made.count * lanes), lanes, out.first.value,
+                  out.times};
+  }
+
+  [[nodiscard]] const Rate& feed_rate(const Node& node) const noexcept {
+    const Edge& edge = node.edges.front();
+    return *(edge.node ? nodes[*edge.node].info : inputs[node.source].info).rate;
   }
 };
 
@@ -286,7 +417,9 @@ Graph::Graph(GraphSpec spec, std::vector<StreamInfo> inputs, std::size_t block_f
   if (block_frames == 0) throw Error("graph: blocks of 0 frames; at least 1 is needed");
   for (StreamInfo& info : inputs) {
     check(info);
-    impl_->inputs.push_back({std::move(info), false, {}, {}, {}, {}, {}});
+    Impl::Input input;
+    input.info = std::move(info);
+    impl_->inputs.push_back(std::move(input));
     impl_->input_infos.push_back(impl_->inputs.back().info);
   }
   impl_->check_names();
@@ -297,11 +430,14 @@ Graph::Graph(GraphSpec spec, std::vector<StreamInfo> inputs, std::size_t block_f
     impl_->visit(i, state, path);
   }
   impl_->lane.resize(block_frames);
+  impl_->lane_quality.resize(block_frames);
   for (Impl::Input& input : impl_->inputs) {
     const std::size_t size = block_frames * input.info.channels.size();
     input.calibrated.resize(size);
     input.quality.resize(size);
-    if (input.wants_raw) input.raw.resize(size);
+    if (!input.wants_raw) continue;
+    input.raw.resize(size);
+    input.raw_quality.resize(size);
   }
 }
 
@@ -315,11 +451,18 @@ std::span<const StreamInfo> Graph::inputs() const noexcept { return impl_->input
 const StreamInfo& Graph::output_info(std::size_t node) const noexcept {
   return impl_->nodes[node].info;
 }
+std::size_t Graph::most_frames(std::size_t node) const noexcept {
+  return impl_->nodes[node].prepared.most_frames;
+}
 std::size_t Graph::source_of(std::size_t node) const noexcept { return impl_->nodes[node].source; }
 double Graph::delay(std::size_t node) const noexcept { return impl_->nodes[node].delay; }
-const Sos* Graph::sections(std::size_t node) const noexcept {
-  const auto& sections = impl_->nodes[node].sections;
-  return sections ? &*sections : nullptr;
+const LinearSystem* Graph::system(std::size_t node) const noexcept {
+  const auto& system = impl_->nodes[node].prepared.system;
+  return system ? &*system : nullptr;
+}
+
+Hertz Graph::system_rate(std::size_t node) const noexcept {
+  return impl_->feed_rate(impl_->nodes[node]).hertz();
 }
 
 void Graph::process(std::size_t input, const Chunk& chunk, const Block& block,
@@ -328,116 +471,43 @@ void Graph::process(std::size_t input, const Chunk& chunk, const Block& block,
   in.chunk = chunk;
   in.times = block.has_times() ? block.times().first(chunk.count.value) : std::span<const Time>{};
   impl_->convert(in, chunk, block, calibrations);
-  const bool gap = chunk.lost.value + chunk.missing.value > 0;
-  for (const std::size_t index : impl_->schedule)
-    if (impl_->nodes[index].source == input) impl_->run(impl_->nodes[index], gap);
+  impl_->run(input, 0);
 }
 
-NodeOutput Graph::output(std::size_t node) const noexcept {
-  const Impl::Node& made = impl_->nodes[node];
-  const Impl::Input& input = impl_->inputs[made.source];
-  const std::size_t lanes = made.info.channels.size();
-  NodeOutput out;
-  out.lost = input.chunk.lost;
-  (input.chunk.cause == GapCause::upstream ? out.lost : out.missing) += input.chunk.missing;
-  out.first = input.chunk.first;
-  out.frames = {std::span(made.values).first(made.count * lanes),
-                std::span(made.quality).first(made.count * lanes), lanes};
-  out.times = input.times;
-  out.clock_sample = input.chunk.clock_sample;
-  out.clock_time = input.chunk.clock_time;
-  return out;
+bool Graph::process_rest(std::size_t input) noexcept {
+  const Impl::Input& in = impl_->inputs[input];
+  const std::size_t begin = in.begin + in.count;
+  if (begin >= in.chunk.count.value) return false;
+  impl_->run(input, begin);
+  return true;
 }
+
+NodeOutput Graph::output(std::size_t node) const noexcept { return impl_->nodes[node].out; }
 
 void Graph::reset() noexcept {
-  for (Impl::Node& node : impl_->nodes) std::visit([](auto& f) { f.reset(); }, *node.filter);
+  for (Impl::Node& node : impl_->nodes) {
+    node.prepared.runner->reset();
+    node.next = 0;
+  }
 }
 
 std::vector<std::byte> Graph::save_state() const {
   StateWriter writer;
-  for (const Impl::Node& node : impl_->nodes)
-    std::visit([&](const auto& f) { f.save_state(writer); }, *node.filter);
+  for (const Impl::Node& node : impl_->nodes) {
+    node.prepared.runner->save_state(writer);
+    writer.put(node.next);
+  }
   return writer.bytes();
 }
 
 void Graph::load_state(std::span<const std::byte> state) {
   StateReader reader(state);
-  for (Impl::Node& node : impl_->nodes)
-    std::visit([&](auto& f) { f.load_state(reader); }, *node.filter);
+  for (Impl::Node& node : impl_->nodes) {
+    node.prepared.runner->load_state(reader);
+    reader.get(node.next);
+  }
   if (!reader.at_end())
     throw Error("the state of a graph has bytes left over: it is another graph's");
-}
-
-std::string_view kind_name(const NodeKind& kind) noexcept {
-  struct Names {
-    std::string_view operator()(const Calibrate&) const { return "calibrate"; }
-    std::string_view operator()(const MovingAverage&) const { return "moving_average"; }
-    std::string_view operator()(const LowPass&) const { return "lowpass"; }
-  };
-  return std::visit(Names{}, kind);
-}
-
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-std::string_view word(NanPolicy policy) {
-  switch (policy) {
-    case NanPolicy::propagate: return "propagate";
-    case NanPolicy::ignore: return "ignore";
-    case NanPolicy::hold: return "hold";
-    case NanPolicy::reset: break;
-  }
-  return "reset";
-}
-std::string_view word(GapPolicy policy) { return policy == GapPolicy::hold ? "hold" : "reset"; }
-
-void parameters(Json& json, const Calibrate& kind) {
-  if (!kind.unit.empty()) json["unit"] = kind.unit;
-  if (!kind.calibration) return;
-  for (const CalibrationStep& step : kind.calibration->steps) {
-    if (const auto* linear = std::get_if<Linear>(&step))
-      json["calibration"].push_back(
-          {{"kind", "linear"}, {"slope", linear->slope}, {"offset", linear->offset}});
-    else
-      json["calibration"].push_back(
-          {{"kind", "polynomial"}, {"coefficients", std::get<Polynomial>(step).coefficients}});
-  }
-}
-void parameters(Json& json, const MovingAverage& kind) {
-  json["window"] = kind.window;
-  json["warm_up"] = kind.warm_up == WarmUp::grow ? "grow" : "nan";
-  json["nan"] = word(kind.nan);
-  json["gap"] = word(kind.gap);
-}
-void parameters(Json& json, const LowPass& kind) {
-  json["family"] = "butterworth";
-  json["order"] = kind.family.order;
-  json["cutoff_hz"] = kind.cutoff.value;
-  json["settling_level"] = kind.options.settling_level;
-  json["initial"] = kind.options.initial == Initial::steady ? "steady" : "zero";
-  json["nan"] = word(kind.options.nan);
-  json["gap"] = word(kind.options.gap);
-}
-
-}  // namespace
-
-std::string provenance_json(const Graph& graph) {
-  Json nodes = Json::array();
-  for (std::size_t i = 0; i < graph.spec().nodes.size(); ++i) {
-    const NodeSpec& spec = graph.spec().nodes[i];
-    Json node;
-    node["id"] = spec.id;
-    node["type"] = kind_name(spec.kind);
-    node["input"] = spec.input;
-    std::visit([&](const auto& kind) { parameters(node, kind); }, spec.kind);
-    node["delay_samples"] = graph.delay(i);
-    if (const Sos* sos = graph.sections(i))
-      for (const Sos::Section& s : sos->sections)
-        node["sections"].push_back({s.b0, s.b1, s.b2, 1.0, s.a1, s.a2});
-    nodes.push_back(std::move(node));
-  }
-  return Json{{"nodes", nodes}}.dump();
 }
 
 }  // namespace spillway

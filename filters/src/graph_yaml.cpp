@@ -1,6 +1,12 @@
 // A graph from YAML: the same names and parameters as in C++.
 #include <fmt/format.h>
 
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "fields.hpp"
 #include "spillway/filters/graph_spec.hpp"
 #include "strict_yaml.hpp"
 
@@ -8,27 +14,58 @@ namespace spillway {
 
 namespace {
 
-GapPolicy gap_policy(const yaml::Map& map) {
-  const auto value = map.find("gap");
-  return value && value->word({"reset", "hold"}) == 1 ? GapPolicy::hold : GapPolicy::reset;
+std::vector<double> numbers_of(const yaml::Value& list) {
+  std::vector<double> values;
+  for (const yaml::Value& value : list.list()) values.push_back(value.number());
+  return values;
+}
+
+Table table_from(const yaml::Value& value) {
+  const yaml::Map map = value.map();
+  map.allow_only({"x", "y", "outside"});
+  Table table{numbers_of(map.require("x")), numbers_of(map.require("y")), Outside::clamp};
+  if (const auto outside = map.find("outside"))
+    table.outside = static_cast<Outside>(outside->word({"clamp", "extrapolate", "nan"}));
+  check(table, fmt::format("{}: {}", value.where(), value.name()));
+  return table;
+}
+
+// `slope` and `offset`, `polynomial`, or `table`; `map` may have other keys.
+CalibrationStep step_from(const yaml::Map& map) {
+  const auto polynomial = map.find("polynomial");
+  const auto table = map.find("table");
+  const auto slope = map.find("slope");
+  const auto offset = map.find("offset");
+  if ((polynomial && table) || ((polynomial || table) && (slope || offset)))
+    (polynomial ? polynomial : table)
+        ->fail("give slope and offset, or a polynomial, or a table; of several make steps");
+  if (polynomial) {
+    Polynomial step{numbers_of(*polynomial)};
+    if (step.coefficients.empty()) polynomial->fail("at least one coefficient is needed");
+    return step;
+  }
+  if (table) return table_from(*table);
+  Linear linear;
+  linear.slope = map.require("slope").number();
+  if (offset) linear.offset = offset->number();
+  return linear;
 }
 
 Calibration calibration_from(const yaml::Map& map) {
-  map.allow_only({"slope", "offset", "polynomial", "unit_in", "unit_out", "reference_date",
-                  "valid_until", "certificate"});
+  map.allow_only({"slope", "offset", "polynomial", "table", "steps", "unit_in", "unit_out",
+                  "reference_date", "valid_until", "certificate"});
   Calibration calibration;
-  if (const auto list = map.find("polynomial")) {
-    if (map.find("slope") || map.find("offset"))
-      list->fail("give either slope and offset, or a polynomial");
-    Polynomial polynomial;
-    for (const yaml::Value& value : list->list()) polynomial.coefficients.push_back(value.number());
-    if (polynomial.coefficients.empty()) list->fail("at least one coefficient is needed");
-    calibration = polynomial;
+  if (const auto steps = map.find("steps")) {
+    for (const char* key : {"slope", "offset", "polynomial", "table"})
+      if (const auto single = map.find(key)) single->fail("must be one of the steps, as there are");
+    for (const yaml::Value& value : steps->list()) {
+      const yaml::Map step = value.map();
+      step.allow_only({"slope", "offset", "polynomial", "table"});
+      calibration.steps.push_back(step_from(step));
+    }
+    if (calibration.steps.empty()) steps->fail("at least one step is needed");
   } else {
-    Linear linear;
-    linear.slope = map.require("slope").number();
-    if (const auto offset = map.find("offset")) linear.offset = offset->number();
-    calibration = linear;
+    calibration.steps.push_back(step_from(map));
   }
   const auto text = [&](const char* key, std::string& to) {
     if (const auto value = map.find(key)) to = value->text();
@@ -41,43 +78,165 @@ Calibration calibration_from(const yaml::Map& map) {
   return calibration;
 }
 
-Calibrate calibrate_from(const yaml::Map& map) {
-  map.allow_only({"id", "type", "input", "calibration", "unit"});
-  Calibrate kind;
-  if (const auto value = map.find("calibration")) kind.calibration = calibration_from(value->map());
-  if (const auto value = map.find("unit")) kind.unit = value->text();
+// Reads the parameters of a node. With `only_names` it reads what decides which others there
+// are, and collects the names of all.
+class YamlFields {
+ public:
+  YamlFields(const yaml::Map& map, const Functions& functions, bool only_names)
+      : map_(map), functions_(functions), only_names_(only_names) {}
+
+  [[nodiscard]] const std::vector<std::string_view>& names() const noexcept { return names_; }
+
+  template <class T>
+  void integer(const char* name, T& to, Need need = Need::optional) {
+    constexpr std::int64_t highest = std::int64_t{1} << (sizeof(T) == 8 ? 62 : 30);
+    constexpr std::int64_t lowest = std::is_signed_v<T> ? -highest : 0;
+    if (const auto v = find(name, need)) to = static_cast<T>(v->integer(lowest, highest));
+  }
+  void number(const char* name, double& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) to = v->number();
+  }
+  void frequency(const char* name, Hertz& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) to = v->frequency();
+  }
+  void duration(const char* name, std::chrono::nanoseconds& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) to = v->duration();
+  }
+  void rate(const char* name, Rate& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) to = at(*v, [&] { return Rate(v->frequency()); });
+  }
+  void text(const char* name, std::string& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) to = v->text();
+  }
+  void texts(const char* name, std::vector<std::string>& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) {
+      to.clear();
+      for (const yaml::Value& one : v->list()) to.push_back(one.text());
+    }
+  }
+  void numbers(const char* name, std::vector<double>& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) to = numbers_of(*v);
+  }
+  void matrix(const char* name, std::vector<std::vector<double>>& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) {
+      to.clear();
+      for (const yaml::Value& row : v->list()) to.push_back(numbers_of(row));
+    }
+  }
+  void sections(const char* name, Sos& to, Need need = Need::optional) {
+    const auto v = find(name, need);
+    if (!v) return;
+    to.sections.clear();
+    for (const yaml::Value& row : v->list()) {
+      const std::vector<double> c = numbers_of(row);
+      if (c.size() != 6 || c[3] != 1.0) row.fail("a section is [b0, b1, b2, 1, a1, a2]");
+      to.sections.push_back({c[0], c[1], c[2], c[4], c[5]});
+    }
+  }
+  void calibration(const char* name, std::optional<Calibration>& to) {
+    if (const auto v = find(name, Need::optional)) to = calibration_from(v->map());
+  }
+  template <class E>
+  void word(const char* name, E& to, Need need = Need::optional) {
+    if (const auto v = find(name, need)) to = static_cast<E>(v->word(words<E>));
+  }
+  template <class E, std::size_t N>
+  void word(const char* name, E& to, const std::array<E, N>& allowed) {
+    const auto v = find(name, Need::optional);
+    if (!v) return;
+    std::array<std::string_view, N> texts;
+    for (std::size_t i = 0; i < N; ++i) texts[i] = words<E>[static_cast<std::size_t>(allowed[i])];
+    to = allowed[v->word(texts)];
+  }
+  // Which alternative of a variant: read in any case, as its parameters depend on it.
+  template <class V>
+  void alternative(const char* name, V& to) {
+    names_.push_back(name);
+    const auto v = map_.find(name);
+    if (v && !started(to, v->word(words<V>))) std::abort();
+  }
+  void function(const char* name, Function& to, Need need) {
+    const auto v = find(name, need);
+    if (!v) return;
+    const auto found = functions_.find(v->text());
+    if (found == functions_.end()) {
+      std::vector<std::string> known;
+      for (const auto& [word, function] : functions_) known.push_back(word);
+      v->fail(fmt::format("no function '{}' was given to this program{}", v->text(),
+                          yaml::suggestion(v->text(), known)));
+    }
+    to = found->second;
+  }
+
+ private:
+  std::optional<yaml::Value> find(const char* name, Need need) {
+    names_.push_back(name);
+    if (only_names_) return std::nullopt;
+    return need == Need::required ? map_.require(name) : map_.find(name);
+  }
+  // What `make` throws, with the place.
+  template <class Make>
+  static auto at(const yaml::Value& value, Make make) -> decltype(make()) {
+    try {
+      return make();
+    } catch (const Error& e) {
+      value.fail(e.what());
+    }
+  }
+  // Makes `to` the alternative `index`, as it is by default, unless it is that one already.
+  template <class V, std::size_t I = 0>
+  static bool started(V& to, std::size_t index) {
+    if constexpr (I == std::variant_size_v<V>) {
+      return false;
+    } else {
+      if (index != I) return started<V, I + 1>(to, index);
+      if (to.index() != I) to.template emplace<I>();
+      return true;
+    }
+  }
+
+  const yaml::Map& map_;
+  const Functions& functions_;
+  bool only_names_;
+  std::vector<std::string_view> names_;
+};
+
+template <std::size_t I = 0>
+NodeKind default_kind(std::size_t index) {
+  if constexpr (I == std::variant_size_v<NodeKind>) {
+    return {};
+  } else {
+    if (index == I) return NodeKind(std::in_place_index<I>);
+    return default_kind<I + 1>(index);
+  }
+}
+
+NodeKind kind_from(const yaml::Map& map, const Functions& functions) {
+  NodeKind kind = default_kind(map.require("type").word(kind_names));
+  YamlFields names(map, functions, true);
+  std::visit([&](auto& parameters) { fields(names, parameters); }, kind);
+  std::vector<std::string_view> allowed{"id", "type", "input", "inputs"};
+  allowed.insert(allowed.end(), names.names().begin(), names.names().end());
+  map.allow_only(allowed);
+  YamlFields reader(map, functions, false);
+  std::visit([&](auto& parameters) { fields(reader, parameters); }, kind);
   return kind;
 }
 
-MovingAverage moving_average_from(const yaml::Map& map) {
-  map.allow_only({"id", "type", "input", "window", "warm_up", "nan", "gap"});
-  MovingAverage kind;
-  kind.window = static_cast<std::uint64_t>(map.require("window").integer(1, std::int64_t{1} << 28));
-  if (const auto value = map.find("warm_up"))
-    kind.warm_up = value->word({"grow", "nan"}) == 0 ? WarmUp::grow : WarmUp::nan;
-  if (const auto value = map.find("nan"))
-    kind.nan = value->word({"propagate", "ignore"}) == 0 ? NanPolicy::propagate : NanPolicy::ignore;
-  kind.gap = gap_policy(map);
-  return kind;
-}
-
-LowPass lowpass_from(const yaml::Map& map) {
-  map.allow_only({"id", "type", "input", "family", "order", "cutoff", "initial", "nan", "gap"});
-  if (const auto value = map.find("family")) (void)value->word({"butterworth"});
-  Butterworth family;
-  if (const auto value = map.find("order")) family.order = static_cast<int>(value->integer(1, 12));
-  SosOptions options;
-  if (const auto value = map.find("initial"))
-    options.initial = value->word({"zero", "steady"}) == 0 ? Initial::zero : Initial::steady;
-  if (const auto value = map.find("nan"))
-    options.nan = value->word({"hold", "reset"}) == 0 ? NanPolicy::hold : NanPolicy::reset;
-  options.gap = gap_policy(map);
-  return lowpass(family, map.require("cutoff").frequency(), options);
+std::vector<std::string> inputs_from(const yaml::Map& map) {
+  const auto several = map.find("inputs");
+  if (!several) return {map.require("input").text()};
+  if (map.find("input")) several->fail("give either input or inputs");
+  std::vector<std::string> inputs;
+  for (const yaml::Value& v : several->list()) inputs.push_back(v.text());
+  if (inputs.empty()) several->fail("at least one input is needed");
+  return inputs;
 }
 
 }  // namespace
 
-GraphSpec graph_from_yaml(const std::string& text, const std::string& file) {
+GraphSpec graph_from_yaml(const std::string& text, const std::string& file,
+                          const Functions& functions) {
   GraphSpec spec;
   const YAML::Node document = yaml::parse(text, file);
   if (!document.IsMap()) return spec;
@@ -90,12 +249,8 @@ GraphSpec graph_from_yaml(const std::string& text, const std::string& file) {
     NodeSpec node;
     node.id = id;
     node.where = entry.where();
-    node.input = map.require("input").text();
-    switch (map.require("type").word({"calibrate", "moving_average", "lowpass"})) {
-      case 0: node.kind = calibrate_from(map); break;
-      case 1: node.kind = moving_average_from(map); break;
-      default: node.kind = lowpass_from(map); break;
-    }
+    node.inputs = inputs_from(map);
+    node.kind = kind_from(map, functions);
     spec.nodes.push_back(std::move(node));
   }
   return spec;

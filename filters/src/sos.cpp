@@ -17,9 +17,14 @@ namespace {
 
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 constexpr std::uint64_t longest_simulation = std::uint64_t{1} << 20;
-constexpr std::uint64_t flush_period = 64;
-constexpr double smallest_state = 1e-290;
-constexpr unsigned first_reason = 0x04;  // of six bits up to 0x80
+// How many frames go through the bank at once.
+constexpr std::size_t run_of(std::size_t lanes) { return std::max<std::size_t>(64, 256 / lanes); }
+constexpr Quality bad_missing(Verdict::bad, Quality::missing);
+
+// What outputs carry while a cause in the past has not settled.
+constexpr Quality settling_from(std::uint8_t reasons) {
+  return Quality(Verdict::suspect, static_cast<std::uint8_t>(reasons | Quality::transient));
+}
 
 // c0 + c1/z + c2/z^2 at z = exp(i w), |w| <= pi / 2. The sum at 0 Hz is split off: near
 // 0 Hz the terms cancel almost entirely.
@@ -44,8 +49,6 @@ std::complex<double> response_at_angle(const Sos& sos, double w) {
     h *= evaluate(s.b0, s.b1, s.b2, w) / evaluate(1.0, s.a1, s.a2, w);
   return h;
 }
-
-double dc_gain(const Sos::Section& s) { return ((s.b0 + s.b1) + s.b2) / ((1.0 + s.a1) + s.a2); }
 
 // Both poles of a section: -ln |p|, which is infinite for a pole at 0, and the angle.
 struct Poles {
@@ -194,177 +197,132 @@ std::uint64_t settling_samples(const Sos& sos, double level) {
 }
 
 SosFilter::SosFilter(Sos sos, const SosOptions& options, std::size_t lanes)
-    : sos_(std::move(sos)), options_(options), lanes_(lanes) {
-  check(sos_);
+    : sos_(std::move(sos)),
+      options_(options),
+      lanes_(lanes),
+      bank_(sos_, options.form, lanes),
+      carried_(lanes),
+      primed_(lanes),
+      held_(lanes),
+      before_(bank_.state()),
+      input_(run_of(lanes) * lanes),
+      lost_(lanes) {
   if (options.nan != NanPolicy::hold && options.nan != NanPolicy::reset)
     throw Error("second-order sections: the NaN policy must be hold or reset");
-  if (lanes == 0) throw Error("second-order sections: 0 lanes; at least 1 is needed");
-
   settling_ = settling_samples(sos_, options.settling_level);
   delay_ = dc_group_delay(sos_);
-  double input = 1.0;
-  for (const Sos::Section& s : sos_.sections) {
-    const double output = dc_gain(s) * input;
-    steady_.push_back({output - s.b0 * input, s.b2 * input - s.a2 * output});
-    input = output;
-  }
-  z_.resize(2 * sos_.sections.size() * lanes);
-  held_.resize(lanes);
-  primed_.resize(lanes);
-  lost_.resize(lanes);
-  until_.resize(reason_count * lanes);
   reset();
 }
 
 std::size_t SosFilter::process(ConstFrames in, Frames out) noexcept {
   const std::size_t frames = in.count();
-  for (std::size_t f = 0; f < frames; ++f) {
-    const std::size_t row = f * lanes_;
-    const double* const x = in.values.data() + row;
-    const Quality* const q = in.quality.data() + row;
-    if (is_calm(x, q))
-      calm_frame(x, out.values.data() + row, out.quality.data() + row);
-    else
-      frame(x, q, out.values.data() + row, out.quality.data() + row);
-    if (++now_ % flush_period == 0) flush_subnormal();
+  for (std::size_t f = 0, n = 0; f < frames; f += n) {
+    n = std::min(frames - f, run_of(lanes_));
+    const double* const x = in.values.data() + f * lanes_;
+    double* const y = out.values.data() + f * lanes_;
+    const std::span q_in = in.quality.subspan(f * lanes_, n * lanes_);
+    Quality* const q_out = out.quality.data() + f * lanes_;
+    if (run_bank(x, y, n)) {
+      put_qualities(q_in, q_out);
+    } else {
+      for (std::size_t row = 0; row < n * lanes_; row += lanes_)
+        frame(x + row, q_in.data() + row, y + row, q_out + row);
+    }
   }
   return frames;
 }
 
-bool SosFilter::is_calm(const double* x, const Quality* q) const noexcept {
-  if (now_ < calm_from_ || unprimed_ > 0) return false;
-  unsigned trouble = 0;
-  for (std::size_t l = 0; l < lanes_; ++l) trouble |= q[l].byte();
-  for (std::size_t l = 0; l < lanes_; ++l) trouble |= x[l] - x[l] == 0.0 ? 0U : 1U;
-  return trouble == 0;
+// All at once. False, and nothing is changed, if a lane waits for its first value
+// or an output is not finite: an input that is not finite makes one, too.
+bool SosFilter::run_bank(const double* x, double* y, std::size_t frames) noexcept {
+  if (unprimed_ > 0) return false;
+  const std::size_t count = frames * lanes_;
+  const bool in_place = x == y;
+  if (in_place) std::copy_n(x, count, input_.data());
+  before_ = bank_.state();
+  bank_.process(x, y, frames);
+  if (!all_finite({y, count})) {
+    bank_.state() = before_;
+    if (in_place) std::copy_n(input_.data(), count, y);
+    return false;
+  }
+  const double* const input = in_place ? input_.data() : x;
+  std::copy_n(input + count - lanes_, lanes_, held_.data());
+  return true;
 }
 
-void SosFilter::calm_frame(const double* x, double* y, Quality* q) noexcept {
-  std::copy_n(x, lanes_, held_.data());
-  if (x != y) std::copy_n(x, lanes_, y);
-  std::fill_n(q, lanes_, Quality::good());
-  run_sections(y);
-  unsigned overflow = 0;
-  for (std::size_t l = 0; l < lanes_; ++l) overflow |= y[l] - y[l] == 0.0 ? 0U : 1U;
-  if (overflow == 0) return;
-  for (std::size_t l = 0; l < lanes_; ++l) drop_overflow(l, y[l], q[l]);
+void SosFilter::put_qualities(std::span<const Quality> in, Quality* out) noexcept {
+  if (carried_.is_calm() && all_good(in)) {
+    std::fill_n(out, in.size(), Quality::good());
+    carried_.advance(in.size() / lanes_);
+    return;
+  }
+  for (std::size_t row = 0; row < in.size(); row += lanes_) {
+    for (std::size_t l = 0; l < lanes_; ++l) out[row + l] = quality_of(l, in[row + l]);
+    carried_.advance(1);
+  }
+}
+
+// Of the current output; later ones carry what is wrong with the input.
+Quality SosFilter::quality_of(std::size_t lane, Quality input) noexcept {
+  const Quality output = merge(input, carried_.at(lane));
+  if (!input.is_good()) carried_.note(lane, settling_from(input.reasons()), 1 + settling_);
+  return output;
 }
 
 void SosFilter::frame(const double* x, const Quality* q_in, double* y, Quality* q_out) noexcept {
-  constexpr Quality bad_missing(Verdict::bad, Quality::missing);
   for (std::size_t l = 0; l < lanes_; ++l) {
-    const Quality input = q_in[l];
     const bool valid = std::isfinite(x[l]);
-    q_out[l] = merge(input, settling_quality(l));
-    if (!valid) q_out[l] = merge(q_out[l], bad_missing);
-    if (!valid || !input.is_good()) {
-      const unsigned reasons = input.reasons() | (valid ? Quality::none : Quality::missing);
-      add_cause(l, static_cast<std::uint8_t>(reasons), now_ + 1 + settling_);
-    }
+    q_out[l] = quality_of(l, valid ? q_in[l] : merge(q_in[l], bad_missing));
     if (valid) {
       held_[l] = x[l];
-      if (primed_[l] == 0) prime(l);
+      if (primed_[l] == 0) {
+        bank_.prime(l, x[l]);
+        primed_[l] = 1;
+        --unprimed_;
+      }
     }
     lost_[l] = !valid && options_.nan == NanPolicy::reset ? 1 : 0;
     y[l] = held_[l];
   }
-  run_sections(y);
+  bank_.process(y, y, 1);
   for (std::size_t l = 0; l < lanes_; ++l) {
-    if (lost_[l] != 0) {
+    const bool overflow = lost_[l] == 0 && !std::isfinite(y[l]);
+    if (overflow) {
+      q_out[l] = merge(q_out[l], Quality(Verdict::bad, Quality::out_of_range));
+      carried_.note(l, settling_from(Quality::out_of_range), 1 + settling_);
+    }
+    if (overflow || lost_[l] != 0) {
       y[l] = nan_value;
-      zero_lane(l);
-    } else {
-      drop_overflow(l, y[l], q_out[l]);
+      bank_.zero(l);
     }
   }
-}
-
-void SosFilter::run_sections(double* y) noexcept {
-  const std::size_t lanes = lanes_;
-  double* z1 = z_.data();
-  for (const Sos::Section s : sos_.sections) {  // a copy, that no store below can change
-    double* const z2 = z1 + lanes;
-    for (std::size_t l = 0; l < lanes; ++l) {
-      const double x = y[l];
-      const double sum = s.b0 * x + z1[l];
-      z1[l] = (s.b1 * x - s.a1 * sum) + z2[l];
-      z2[l] = s.b2 * x - s.a2 * sum;
-      y[l] = sum;
-    }
-    z1 = z2 + lanes;
-  }
-}
-
-void SosFilter::drop_overflow(std::size_t lane, double& y, Quality& q) noexcept {
-  if (std::isfinite(y)) return;
-  y = nan_value;
-  q = merge(q, Quality(Verdict::bad, Quality::out_of_range));
-  zero_lane(lane);
-  add_cause(lane, Quality::out_of_range, now_ + 1 + settling_);
-}
-
-void SosFilter::zero_lane(std::size_t lane) noexcept {
-  for (std::size_t i = lane; i < z_.size(); i += lanes_) z_[i] = 0.0;
-}
-
-void SosFilter::prime(std::size_t lane) noexcept {
-  double* z = z_.data() + lane;
-  for (const Steady& steady : steady_) {
-    *z = steady.z1 * held_[lane];
-    z += lanes_;
-    *z = steady.z2 * held_[lane];
-    z += lanes_;
-  }
-  primed_[lane] = 1;
-  --unprimed_;
-}
-
-void SosFilter::add_cause(std::size_t lane, std::uint8_t reasons, std::uint64_t until) noexcept {
-  const unsigned all = reasons | Quality::transient;
-  for (std::size_t r = 0; r < reason_count; ++r)
-    if ((all & (first_reason << r)) != 0) until_[r * lanes_ + lane] = until;
-  calm_from_ = std::max(calm_from_, until);
-}
-
-Quality SosFilter::settling_quality(std::size_t lane) const noexcept {
-  unsigned reasons = 0;
-  for (std::size_t r = 0; r < reason_count; ++r)
-    if (now_ < until_[r * lanes_ + lane]) reasons |= first_reason << r;
-  if (reasons == 0) return Quality::good();
-  return Quality(Verdict::suspect, static_cast<std::uint8_t>(reasons));
-}
-
-void SosFilter::flush_subnormal() noexcept {
-  for (double& z : z_) z = std::abs(z) < smallest_state ? 0.0 : z;
+  carried_.advance(1);
 }
 
 void SosFilter::reset() noexcept {
-  now_ = 0;
-  calm_from_ = 0;
-  std::ranges::fill(z_, 0.0);
+  bank_.reset();
+  carried_.reset();
   std::ranges::fill(held_, 0.0);
-  std::ranges::fill(until_, 0);
   const bool steady = options_.initial == Initial::steady;
   std::ranges::fill(primed_, steady ? 0 : 1);
   unprimed_ = steady ? lanes_ : 0;
-  if (!steady)
-    for (std::size_t l = 0; l < lanes_; ++l) add_cause(l, Quality::transient, settling_);
+  if (!steady) carried_.note_all(settling_from(Quality::none), settling_);
 }
 
 void SosFilter::gap() noexcept {
   if (options_.gap == GapPolicy::reset) reset();
-  for (std::size_t l = 0; l < lanes_; ++l) add_cause(l, Quality::transient, now_ + settling_);
+  carried_.note_all(settling_from(Quality::none), settling_);
 }
 
 void SosFilter::save_state(StateWriter& writer) const {
   writer.put(static_cast<std::uint64_t>(sos_.sections.size()));
   writer.put(static_cast<std::uint64_t>(lanes_));
-  writer.put(now_);
-  writer.put(calm_from_);
-  writer.put(z_);
+  writer.put(bank_.state().frames);
+  writer.put(bank_.state().values);
   writer.put(held_);
   writer.put(primed_);
-  writer.put(until_);
+  carried_.save_state(writer);
 }
 
 void SosFilter::load_state(StateReader& reader) {
@@ -378,12 +336,11 @@ void SosFilter::load_state(StateReader& reader) {
                     "one of {} and {}",
                     sections, lanes, sos_.sections.size(), lanes_));
   SosFilter loaded = *this;
-  reader.get(loaded.now_);
-  reader.get(loaded.calm_from_);
-  reader.get(loaded.z_);
+  reader.get(loaded.bank_.state().frames);
+  reader.get(loaded.bank_.state().values);
   reader.get(loaded.held_);
   reader.get(loaded.primed_);
-  reader.get(loaded.until_);
+  loaded.carried_.load_state(reader);
   loaded.unprimed_ = static_cast<std::uint64_t>(std::ranges::count(loaded.primed_, 0));
   *this = std::move(loaded);
 }

@@ -83,13 +83,17 @@ class Map {
   }
 
   // Throws for the first key that is not in `allowed`.
-  void allow_only(std::initializer_list<std::string_view> allowed) const {
+  void allow_only(std::span<const std::string_view> allowed) const {
     for (const auto& entry : node_) {
       const std::string& key = entry.first.Scalar();
       if (std::ranges::find(allowed, key) == allowed.end())
         fail(entry.first.Mark(),
              fmt::format("unknown key '{}' in {}{}", key, what_, suggestion(key, allowed)));
     }
+  }
+
+  void allow_only(std::initializer_list<std::string_view> allowed) const {
+    allow_only(std::span(allowed.begin(), allowed.size()));
   }
 
   [[nodiscard]] std::optional<Value> find(const char* key) const;
@@ -148,12 +152,15 @@ class Value {
     fail(fmt::format("'{}' is neither true nor false", t));
   }
   // One of a set of words, as an index into it.
-  [[nodiscard]] std::size_t word(std::initializer_list<std::string_view> allowed) const {
+  [[nodiscard]] std::size_t word(std::span<const std::string_view> allowed) const {
     const std::string t = text();
-    const auto* found = std::ranges::find(allowed, t);
+    const auto found = std::ranges::find(allowed, t);
     if (found == allowed.end())
       fail(fmt::format("'{}' is not allowed{}", t, suggestion(t, allowed)));
     return static_cast<std::size_t>(found - allowed.begin());
+  }
+  [[nodiscard]] std::size_t word(std::initializer_list<std::string_view> allowed) const {
+    return word(std::span(allowed.begin(), allowed.size()));
   }
   [[nodiscard]] double with_unit(std::initializer_list<UnitFactor> units) const {
     const std::string t = text();

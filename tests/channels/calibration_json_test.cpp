@@ -40,6 +40,19 @@ TEST_CASE("calibration JSON: the documented form") {
   CHECK(through_text(calibration) == calibration);
 }
 
+TEST_CASE("calibration JSON: a table, for each of its ends") {
+  for (const auto& [outside, word] :
+       {std::pair(Outside::clamp, "clamp"), std::pair(Outside::extrapolate, "extrapolate"),
+        std::pair(Outside::nan, "nan")}) {
+    Calibration calibration{Linear{.slope = 2.0, .offset = 0.0}};
+    calibration.steps.emplace_back(Table{{-0.1, 1.0 / 3.0, 1e300}, {5.0, -0.0, 0.2}, outside});
+    CHECK(through_text(calibration) == calibration);
+    CHECK(to_json(calibration)["steps"][1]["outside"] == word);
+  }
+  CHECK(to_json(Table{{0.0, 1.0}, {0.0, 2.5}, {}}).dump() ==
+        R"({"steps":[{"kind":"table","x":[0.0,1.0],"y":[0.0,2.5],"outside":"clamp"}]})");
+}
+
 TEST_CASE("calibration JSON: no steps, and texts left out") {
   CHECK(to_json(Calibration{}).dump() == R"({"steps":[]})");
   CHECK(through_text(Calibration{}) == Calibration{});
@@ -91,7 +104,18 @@ TEST_CASE("calibration JSON: what is wrong is named") {
   CHECK(contains(refusal(R"({"steps":{}})"), "list"));
   CHECK(contains(refusal(R"({"steps":[1]})"), "step 1"));
   CHECK(contains(refusal(R"({"steps":[{}]})"), "\"kind\" is missing"));
-  CHECK(contains(refusal(R"({"steps":[{"kind":"table"}]})"), "\"table\" is unknown"));
+  CHECK(contains(refusal(R"({"steps":[{"kind":"spline"}]})"), "\"spline\" is unknown"));
+  CHECK(contains(refusal(R"({"steps":[{"kind":"table","x":[1,2]}]})"), "\"y\" is missing"));
+  CHECK(contains(refusal(R"({"steps":[{"kind":"table","x":[1,2],"y":[1,2]}]})"),
+                 "\"outside\" is missing"));
+  CHECK(contains(refusal(R"({"steps":[{"kind":"table","x":[1,2],"y":[1,2],"outside":"end"}]})"),
+                 "allowed are clamp, extrapolate, nan"));
+  CHECK(contains(refusal(R"({"steps":[{"kind":"table","x":[1,1],"y":[1,2],"outside":"nan"}]})"),
+                 "step 1: calibration table: x[1] = 1 is not above x[0] = 1"));
+  CHECK(contains(refusal(R"({"steps":[{"kind":"table","x":[1,2],"y":[1],"outside":"nan"}]})"),
+                 "2 x and 1 y"));
+  CHECK(contains(refusal(R"({"steps":[{"kind":"table","x":1,"y":[1],"outside":"nan"}]})"),
+                 "\"x\" must be a list"));
   CHECK(contains(refusal(R"({"steps":[{"kind":7}]})"), "7 is unknown"));
   CHECK(contains(refusal(R"({"steps":[{"kind":"linear","slope":1}]})"), "\"offset\" is missing"));
   CHECK(contains(refusal(R"({"steps":[{"kind":"linear","slope":"1","offset":0}]})"),

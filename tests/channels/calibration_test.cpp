@@ -76,6 +76,95 @@ TEST_CASE("NaN stays NaN through every kind of step") {
   CHECK(std::isnan(applied(chain, not_a_number)));
 }
 
+TEST_CASE("a table is exact at its points and a straight line between them") {
+  const Table table{{-2.0, -1.0, 0.5, 4.0}, {10.0, 4.0, 4.0, -3.0}, Outside::nan};
+  for (std::size_t i = 0; i < table.x.size(); ++i) CHECK(applied(table, table.x[i]) == table.y[i]);
+  CHECK(applied(table, -1.75) == 8.5);
+  CHECK(applied(table, 0.0) == 4.0);
+  CHECK(applied(table, 2.25) == 0.5);
+
+  test::Random random(2);
+  const auto any = [&] { return static_cast<double>(random()) / 1e17 - 92.0; };
+  for (int round = 0; round < 50; ++round) {
+    Table made;
+    double x = any();
+    for (std::uint64_t n = 2 + random() % 30; n-- > 0;) {
+      made.x.push_back(x);
+      made.y.push_back(any());
+      x += 0.001 + static_cast<double>(random() % 1000) / 100.0;
+    }
+    check(made, "made");
+    for (std::size_t i = 0; i + 1 < made.x.size(); ++i) {
+      CHECK(applied(made, made.x[i]) == made.y[i]);
+      const double v = std::nextafter(made.x[i + 1], made.x[i]);
+      const double w = made.x[i] + (made.x[i + 1] - made.x[i]) * 0.375;
+      for (const double at : {v, w}) {
+        const volatile double part = (at - made.x[i]) / (made.x[i + 1] - made.x[i]);
+        const volatile double rise = part * (made.y[i + 1] - made.y[i]);
+        CHECK(applied(made, at) == made.y[i] + rise);
+      }
+    }
+    CHECK(applied(made, made.x.back()) == made.y.back());
+  }
+}
+
+TEST_CASE("outside a table its end counts, its line, or nothing") {
+  Table table{{0.0, 1.0, 3.0}, {0.0, 10.0, 20.0}, Outside::clamp};
+  CHECK(applied(table, -5.0) == 0.0);
+  CHECK(applied(table, 5.0) == 20.0);
+  CHECK(applied(table, infinite) == 20.0);
+  table.outside = Outside::extrapolate;
+  CHECK(applied(table, -5.0) == -50.0);
+  CHECK(applied(table, 5.0) == 30.0);
+  CHECK(applied(table, -infinite) == -infinite);
+  table.outside = Outside::nan;
+  CHECK(std::isnan(applied(table, -5.0)));
+  CHECK(std::isnan(applied(table, 3.0000000001)));
+  CHECK(applied(table, 3.0) == 20.0);
+  for (const Outside outside : {Outside::clamp, Outside::extrapolate, Outside::nan}) {
+    table.outside = outside;
+    CHECK(std::isnan(applied(table, not_a_number)));
+  }
+}
+
+TEST_CASE("qualities tell what lay outside a table of the chain, and what became NaN") {
+  Calibration chain(Linear{2.0, 0.0});
+  chain.steps.emplace_back(Table{{0.0, 10.0}, {0.0, 1.0}, Outside::clamp});
+  chain.steps.emplace_back(Table{{0.0, 0.75}, {5.0, 6.0}, Outside::nan});
+  std::array<double, 6> values{-1.0, 0.0, 2.0, 4.0, 7.0, not_a_number};
+  std::array<double, 6> alone = values;
+  std::array<Quality, 6> quality{};
+  quality[0] = Quality(Verdict::bad, Quality::implausible);
+  chain.apply(values, quality);
+  chain.apply(alone);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    CHECK((values[i] == alone[i] || (std::isnan(values[i]) && std::isnan(alone[i]))));
+  CHECK(values[0] == 5.0);
+  CHECK(quality[0] == Quality(Verdict::bad, Quality::implausible | Quality::calibration));
+  CHECK(quality[1].is_good());
+  CHECK(quality[2].is_good());
+  CHECK(quality[3] == Quality(Verdict::bad, Quality::missing | Quality::calibration));
+  CHECK(quality[4] == Quality(Verdict::bad, Quality::missing | Quality::calibration));
+  CHECK(quality[5] == Quality(Verdict::bad, Quality::missing));
+}
+
+TEST_CASE("a table that is no function is refused, and the place named") {
+  const auto refusal = [](const Table& table) { return message_of([&] { check(table, "here"); }); };
+  CHECK(refusal({{0.0, 1.0}, {1.0, 1.0}, Outside::nan}).empty());
+  CHECK(refusal({{0.0, 1.0}, {1.0}, {}}) ==
+        "here: calibration table: 2 x and 1 y; as many of both are needed");
+  CHECK(refusal({{1.0}, {1.0}, {}}) ==
+        "here: calibration table: the number of points is 1; at least 2 are needed");
+  CHECK(contains(refusal({}), "at least 2"));
+  CHECK(refusal({{0.0, 1.0, 1.0, 0.0}, {1.0, 2.0, 3.0, 4.0}, {}}) ==
+        "here: calibration table: x[2] = 1 is not above x[1] = 1");
+  CHECK(refusal({{0.0, 1.0, 2.0}, {1.0, not_a_number, 3.0}, {}}) ==
+        "here: calibration table: y[1] is nan; it must be finite");
+  CHECK(contains(refusal({{0.0, infinite}, {1.0, 2.0}, {}}), "x[1] is inf"));
+  CHECK(contains(refusal({{0.0, 1.0}, {-1e308, 1e308}, {}}), "too far apart"));
+  CHECK(contains(refusal({{0.0, 1.0}, {0.0, 1.0}, static_cast<Outside>(3)}), "outside is 3"));
+}
+
 TEST_CASE("calibrations compare by all their parts") {
   Calibration a(Linear{1.0, 2.0});
   Calibration b = a;
@@ -94,6 +183,7 @@ TEST_CASE("a calibration is described in one line") {
   Calibration chain(Linear{2.0, 0.0});
   chain.steps.emplace_back(Polynomial{{1, 2}});
   CHECK(describe(chain) == "2 x, then polynomial of degree 1");
+  CHECK(describe(Table{{0.0, 1.0, 2.0}, {0.0, 1.0, 4.0}, {}}) == "table of 3 points");
 }
 
 TEST_CASE("coefficients that are absent or not finite are refused where they stand") {

@@ -140,8 +140,8 @@ TEST_CASE("push, filter, record, read back: the main path") {
     writer.push(raw[row]);
   }
   GraphSpec spec;
-  spec.nodes.push_back({"smooth", "strain0", MovingAverage{.window = 32}, {}});
-  spec.nodes.push_back({"low", "smooth", lowpass(Butterworth{.order = 4}, 1_kHz), {}});
+  spec.nodes.push_back({"smooth", {"strain0"}, MovingAverage{.window = 32}, {}});
+  spec.nodes.push_back({"low", {"smooth"}, lowpass(Butterworth{.order = 4}, 1_kHz), {}});
   Graph graph(spec, {info}, 1000);
   StreamReader reader(replayed);
   Block block(info, 1000);

@@ -232,6 +232,32 @@ TEST_CASE("a recording is played with its values, times, calibration and flags")
   CHECK(wrong == 0);
 }
 
+TEST_CASE("a recording's tables are applied, and remembered") {
+  TemporaryDirectory directory;
+  Json json = write_recording(directory, 100);
+  json["streams"][0]["channels"][1]["calibration"] = {
+      {"kind", "chain"},
+      {"steps",
+       {{{"kind", "linear"}, {"scale", -1.0}, {"offset", 0.0}},
+        {{"kind", "table"}, {"x", {0.0, 10.0, 50.0}}, {"y", {1.0, 0.0, 20.0}}, {"outside", "nan"}},
+        {{"kind", "table"}, {"x", {0, 10}}, {"y", {0, 100}}}}}};
+  write_text(directory / "recording.json", json.dump());
+  Engine engine;
+  CHECK(add_source(engine, RecordingSource{directory / "recording.json", {}, false}).empty());
+  CHECK(record_to(engine, directory / "a.h5").errors.empty());
+  const Recording recording = Recording::open(directory / "a.h5");
+  Calibration expected(Linear{-1.0, 0.0});
+  expected.steps.emplace_back(Table{{0.0, 10.0, 50.0}, {1.0, 0.0, 20.0}, Outside::nan});
+  expected.steps.emplace_back(Table{{0.0, 10.0}, {0.0, 100.0}, Outside::clamp});
+  CHECK(recording.streams()[0].info.channels[1].calibration == expected);
+  std::vector<double> values(100);
+  recording.read_calibrated(0, 1, 0, values);
+  CHECK(values[5] == 5.0);
+  CHECK(values[20] == 50.0);
+  CHECK(values[50] == 100.0);
+  CHECK(std::isnan(values[51]));
+}
+
 TEST_CASE("time stamps and blocks of a recording") {
   TemporaryDirectory directory;
   Json json = write_recording(directory, 1000);
@@ -310,6 +336,15 @@ TEST_CASE("a sidecar that is wrong is named with file, place and what is allowed
   CHECK(contains(broken([](Json& j) { j["streams"][0]["channels"][0]["name"] = 7; }), "'name'"));
   CHECK(contains(broken([](Json& j) { j["streams"][0]["channels"][1]["name"] = "up"; }), "twice"));
   CHECK(contains(broken([](Json& j) { j.erase("streams"); }), "'streams'"));
+  const auto with_table = [&](const Json& x, const char* outside) {
+    return broken([&](Json& j) {
+      j["streams"][0]["channels"][1]["calibration"] = {
+          {"kind", "table"}, {"x", x}, {"y", {1, 2, 3}}, {"outside", outside}};
+    });
+  };
+  CHECK(contains(with_table({1, 2, 2}, "nan"), "channel 'down': calibration table: x[2] = 2"));
+  CHECK(contains(with_table({1, 2}, "nan"), "2 x and 3 y"));
+  CHECK(contains(with_table({1, 2, 3}, "none"), "allowed are clamp, extrapolate, nan"));
   write_text(directory / "recording.json", "{ not json");
   CHECK(contains(message_of([&] {
                    Engine engine;

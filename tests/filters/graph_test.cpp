@@ -34,10 +34,10 @@ StreamInfo stream_info(std::string name, std::vector<std::string> channels,
 GraphSpec chain() {
   GraphSpec spec;
   // Later nodes first: the order of the list does not matter.
-  spec.nodes.push_back({"low", "average", lowpass(Butterworth{4}, 40_Hz), {}});
-  spec.nodes.push_back({"average", "a", MovingAverage{.window = 9}, {}});
-  spec.nodes.push_back({"one", "a/y", Calibrate{}, {}});
-  spec.nodes.push_back({"counts", "raw(a/x)", Calibrate{}, {}});
+  spec.nodes.push_back({"low", {"average"}, lowpass(Butterworth{4}, 40_Hz), {}});
+  spec.nodes.push_back({"average", {"a"}, MovingAverage{.window = 9}, {}});
+  spec.nodes.push_back({"one", {"a/y"}, Calibrate{}, {}});
+  spec.nodes.push_back({"counts", {"raw(a/x)"}, Calibrate{}, {}});
   return spec;
 }
 
@@ -165,6 +165,31 @@ TEST_CASE("edges carry engineering units, raw() opts out") {
   CHECK(wrong == 0);
 }
 
+TEST_CASE("what lies outside of a table is marked on calibrated edges, not on raw ones") {
+  StreamInfo info = stream_info("a", {"x"});
+  info.channels[0].calibration = Table{{0.0, 10.0}, {0.0, 100.0}, Outside::clamp};
+  info.channels[0].calibration.unit_out = info.channels[0].unit;
+  Stream stream(info);
+  Writer<std::int16_t> writer(stream);
+  for (const int v : {5, 11}) writer.push(static_cast<std::int16_t>(v));
+  GraphSpec spec;
+  spec.nodes.push_back({"calibrated", {"a"}, Calibrate{}, {}});
+  spec.nodes.push_back({"raw", {"raw(a)"}, Calibrate{}, {}});
+  const Calibration further = Table{{0.0, 60.0}, {1.0, 2.0}, Outside::nan};
+  spec.nodes.push_back({"further", {"a"}, Calibrate{further, {}}, {}});
+  const auto all = run(Graph(spec, {info}), stream, 64);
+  using Sample = std::pair<double, std::uint8_t>;
+  const Quality outside(Verdict::suspect, Quality::calibration);
+  CHECK(all[0].frames.at(0)[0] == Sample(50.0, 0));
+  CHECK(all[0].frames.at(1)[0] == Sample(100.0, outside.byte()));
+  CHECK(all[1].frames.at(0)[0] == Sample(5.0, 0));
+  CHECK(all[1].frames.at(1)[0] == Sample(11.0, 0));
+  CHECK(all[2].frames.at(0)[0].second == 0);
+  CHECK(std::isnan(all[2].frames.at(1)[0].first));
+  CHECK(all[2].frames.at(1)[0].second ==
+        Quality(Verdict::bad, Quality::missing | Quality::calibration).byte());
+}
+
 TEST_CASE("a graph's state, saved and loaded in the middle, goes on with the same bits") {
   Stream stream(stream_info("a", {"x", "y"}));
   Writer<std::int16_t> writer(stream);
@@ -193,7 +218,7 @@ TEST_CASE("a graph's state, saved and loaded in the middle, goes on with the sam
     CHECK(std::ranges::equal(a.quality, b.quality));
   }
   GraphSpec other;
-  other.nodes.push_back({"m", "a", MovingAverage{.window = 3}, {}});
+  other.nodes.push_back({"m", {"a"}, MovingAverage{.window = 3}, {}});
   Graph different(other, {stream.info()});
   CHECK_THROWS_AS(different.load_state(first.save_state()), Error);
 }
@@ -208,11 +233,20 @@ graph:
     type: calibrate
     input: raw(a/x)
     calibration: {slope: 2.5, offset: -1, unit_out: V, certificate: "12/34"}
+  - id: level
+    type: calibrate
+    input: a
+    calibration:
+      steps:
+        - {slope: 2}
+        - table: {x: [0, 1, 3], y: [5, 4, 0.5], outside: extrapolate}
+        - {polynomial: [0, 1, 2]}
+  - {id: litres, type: calibrate, input: a, calibration: {table: {x: [0, 1], y: [0, 9]}, unit_out: l}}
 )",
                                          "g.yaml");
-  REQUIRE(spec.nodes.size() == 3);
+  REQUIRE(spec.nodes.size() == 5);
   const auto& low = std::get<LowPass>(spec.nodes[0].kind);
-  CHECK(low.family.order == 4);
+  CHECK(std::get<Butterworth>(low.family).order == 4);
   CHECK(low.cutoff == 40_Hz);
   CHECK(low.options.initial == Initial::steady);
   CHECK(low.options.nan == NanPolicy::reset);
@@ -222,11 +256,20 @@ graph:
   CHECK(average.warm_up == WarmUp::nan);
   CHECK(average.nan == NanPolicy::ignore);
   CHECK(spec.nodes[2].where == "g.yaml:6:5");
+  Calibration level(Linear{2.0, 0.0});
+  level.steps.emplace_back(Table{{0.0, 1.0, 3.0}, {5.0, 4.0, 0.5}, Outside::extrapolate});
+  level.steps.emplace_back(Polynomial{{0.0, 1.0, 2.0}});
+  CHECK(std::get<Calibrate>(spec.nodes[3].kind).calibration == level);
+  Calibration litres(Table{{0.0, 1.0}, {0.0, 9.0}, Outside::clamp});
+  litres.unit_out = "l";
+  CHECK(std::get<Calibrate>(spec.nodes[4].kind).calibration == litres);
   const Graph graph(spec, {stream_info("a", {"x", "y"})});
   CHECK(graph.output_info(2).channels[0].unit == "V");
   const std::string provenance = provenance_json(graph);
   CHECK(contains(provenance, "\"id\":\"low\""));
   CHECK(contains(provenance, "sections"));
+  CHECK(contains(provenance, R"({"kind":"table","x":[0.0,1.0,3.0],"y":[5.0,4.0,0.5],)"
+                             R"("outside":"extrapolate"})"));
   CHECK(graph_from_yaml("title: no graph", "g.yaml").nodes.empty());
 }
 
@@ -244,15 +287,31 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
       {node("type: lowpass, input: ecg, cutoff: 40"), {"g.yaml:2:", "units Hz, mHz, kHz, MHz"}},
       {node("type: lowpass, input: ecg, cutoff: 40 V"), {"units Hz"}},
       {node("type: lowpass, input: ecg, cutoff: 500 Hz"), {"g.yaml:2:5", "node 'n'", "500"}},
-      {node("type: lowpass, input: ecg, order: 13, cutoff: 1 Hz"), {"'13'", "1 to 12"}},
+      {node("type: lowpass, input: ecg, order: 13, cutoff: 1 Hz"), {"order is 13", "1 to 12"}},
       {node("type: lowpass, input: odd, cutoff: 1 Hz"), {"node 'n'", "irregular"}},
       {node("type: moving_average, input: ecg, window: 0"),
-       {"g.yaml:2:", "'0'", "whole number from 1"}},
+       {"g.yaml:2:", "a window of 0 samples", "1 to"}},
+      {node("type: moving_average, input: ecg, window: -1"), {"'-1'", "whole number from 0"}},
       {node("type: moving_average, input: ecg, window: many"), {"'many'"}},
       {node("type: moving_average, input: ecq, window: 3"),
        {"g.yaml:2:5", "unknown input 'ecq'", "did you mean 'ecg'"}},
       {node("type: moving_average, input: ecg/III, window: 3"), {"no channel 'III'"}},
       {node("type: calibrate, input: n"), {"cycle", "n <- n"}},
+      {node("type: calibrate, input: ecg, calibration: {table: {x: [1, 2, 2], y: [0, 1, 2]}}"),
+       {"g.yaml:2:", "'table'", "x[2] = 2 is not above x[1] = 2"}},
+      {node("type: calibrate, input: ecg, calibration: {table: {x: [1, 2], y: [0]}}"),
+       {"g.yaml:2:", "2 x and 1 y"}},
+      {node("type: calibrate, input: ecg, calibration: {table: {x: [1, 2], y: [0, 1], outside: "
+            "extrapolat}}"),
+       {"g.yaml:2:", "did you mean 'extrapolate'"}},
+      {node("type: calibrate, input: ecg, calibration: {slope: 1, table: {x: [1, 2], y: [0, 1]}}"),
+       {"g.yaml:2:", "slope and offset, or a polynomial, or a table"}},
+      {node("type: calibrate, input: ecg, calibration: {slope: 1, steps: [{slope: 1}]}"),
+       {"g.yaml:2:", "'slope'", "must be one of the steps"}},
+      {node("type: calibrate, input: ecg, calibration: {steps: []}"),
+       {"g.yaml:2:", "at least one step"}},
+      {node("type: calibrate, input: ecg, calibration: {steps: [{slope: 1, unit_in: V}]}"),
+       {"g.yaml:2:", "unknown key 'unit_in'"}},
       {"graph:\n  - {id: a, type: calibrate, input: b}\n  - {id: b, type: calibrate, input: a}\n",
        {"g.yaml:2:5", "cycle"}},
       {"graph:\n  - {id: a, type: calibrate, input: ecg}\n  - {id: a, type: calibrate, input: "

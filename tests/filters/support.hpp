@@ -116,8 +116,10 @@ class Random {
       const std::uint64_t dice = odd == 0 ? 2 : below(odd);
       s.values.push_back(dice == 0 ? nan : uniform());
       Quality q = dice == 0 ? bad_missing : Quality::good();
-      if (dice == 1)
-        q = Quality(static_cast<Verdict>(1 + below(3)), static_cast<std::uint8_t>(below(64) << 2));
+      if (dice == 1) {
+        const std::uint64_t verdict = 1 + below(3);  // in an order that every compiler keeps
+        q = Quality(static_cast<Verdict>(verdict), static_cast<std::uint8_t>(below(64) << 2));
+      }
       s.quality.push_back(q);
     }
     return s;

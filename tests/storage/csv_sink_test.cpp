@@ -34,15 +34,15 @@ using test::recording_of;
 using test::TemporaryDirectory;
 using test::write_text;
 
-using Table = std::vector<std::vector<std::string>>;
+using Rows = std::vector<std::vector<std::string>>;
 
 // RFC 4180, strictly: every row ends in CRLF, quotes only around whole fields, all
 // rows equally long.
-Table parse(const std::string& text) {
+Rows parse(const std::string& text) {
   const auto demand = [](bool holds, const char* what) {
     if (!holds) throw Error(what);
   };
-  Table table;
+  Rows table;
   std::size_t i = 0;
   while (i < text.size()) {
     std::vector<std::string>& row = table.emplace_back();
@@ -131,7 +131,7 @@ Json metadata_of(const std::string& path) { return Json::parse(contents(metadata
 // The recorded file must hold what `memory` was given at the same time, bit for bit.
 void check_equal(const std::string& path, const MemorySink& memory) {
   const StreamInfo& info = memory.info().streams[0];
-  const Table table = parse(contents(path));
+  const Rows table = parse(contents(path));
   REQUIRE(table.size() == memory.counts(0).recorded + 1);
   REQUIRE(table[0].size() == 2 + 2 * info.channels.size());
   CHECK(table[0][0] == "sample");
@@ -401,6 +401,8 @@ TEST_CASE("CsvSink: the metadata") {
   info.channels[0].unit = "N";
   info.channels[0].range = Range{-32768, 32767};
   info.channels[0].calibration = Linear{.slope = 0.1, .offset = -3};
+  info.channels[0].calibration.steps.emplace_back(
+      Table{{-0.1, 1.0 / 3.0, 7.0}, {5.0, -0.0, 0.2}, Outside::nan});
   info.channels[0].calibration.unit_in = "V";
   info.channels[0].calibration.certificate = "C-1";
   RecordingInfo recording = recording_of({info}, "Beam test");
@@ -608,7 +610,7 @@ TEST_CASE("CsvSink: a write that fails, and what close saves then") {
   // Said once: by whoever came upon it.
   CHECK((said.front() == '|') == (where == 2));
   CHECK((said.back() == '|') == (where != 2));
-  const Table table = parse(contents(path));  // whole rows only
+  const Rows table = parse(contents(path));  // whole rows only
   CHECK(contents(path).size() <= limit);
   CHECK(contents(path).size() + 40 > limit);
   for (std::size_t r = 1; r < table.size(); ++r) {

@@ -97,6 +97,44 @@ TEST_CASE("every sample type comes back bit for bit, whatever the chunks") {
   });
 }
 
+TEST_CASE("calibrations of every kind come back from the file as they were") {
+  TemporaryDirectory directory;
+  StreamInfo info = make_info({SampleType::int16, SampleType::int16}, 64, Rate(360, 1));
+  Calibration chain(Linear{0.1, -3.0});
+  chain.steps.emplace_back(Polynomial{{0.0, 1.0, 1.0 / 3.0}});
+  chain.steps.emplace_back(Table{{-0.1, 1.0 / 3.0, 7.0}, {5.0, -0.0, 0.2}, Outside::extrapolate});
+  chain.unit_out = info.channels[0].unit;
+  info.channels[0].calibration = chain;
+  const Calibration table = Table{{0.0, 10.0}, {1.0, 2.0}, Outside::nan};
+  Stream stream(info);
+  Writer<std::int16_t> writer(stream);
+  StreamReader reader(stream);
+  Hdf5Sink sink(directory / "a.h5", Existing::refuse);
+  sink.begin(recording_of({info}));
+  const auto push = [&](std::int16_t a, std::int16_t b) {
+    const std::array<std::int16_t, 2> frame{a, b};
+    writer.push(std::span<const std::int16_t>(frame));
+  };
+  push(5, 6);
+  writer.calibrate(1, table);
+  push(5, 5);
+  push(5, 11);
+  drain(reader, sink);
+  sink.close({});
+
+  const Recording recording = Recording::open(directory / "a.h5");
+  const RecordedStream& s = recording.streams().at(0);
+  CHECK(s.info.channels[0].calibration == chain);
+  REQUIRE(s.calibrations.size() == 2);
+  CHECK(s.calibrations[0].calibrations == CalibrationSet{chain, {}});
+  CHECK(s.calibrations[1].calibrations == CalibrationSet{chain, table});
+  std::vector<double> values(3);
+  recording.read_calibrated(0, 1, 0, values);
+  CHECK(values[0] == 6.0);
+  CHECK(values[1] == 1.5);
+  CHECK(std::isnan(values[2]));
+}
+
 TEST_CASE("gaps, losses, clocks and calibrations come back as the reader saw them") {
   TemporaryDirectory directory;
   StreamInfo info = make_info({SampleType::int16}, 64, Rate(360, 1));

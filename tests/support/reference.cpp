@@ -116,6 +116,10 @@ Array Reference::input(const ReferenceCase& c) const {
   return read_npy(folder_ / file);
 }
 
+Array Reference::times(const ReferenceCase& c) const {
+  return read_npy(folder_ / index_.at("inputs").at(c.input).at("time_file").get<std::string>());
+}
+
 Array Reference::expected(const ReferenceCase& c) const {
   return read_npy(folder_ / entry(c).at("output").get<std::string>());
 }

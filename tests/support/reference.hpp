@@ -38,6 +38,8 @@ class Reference {
 
   [[nodiscard]] const std::vector<ReferenceCase>& cases() const { return cases_; }
   [[nodiscard]] Array input(const ReferenceCase& c) const;
+  // Of an input that is not equally spaced, in seconds.
+  [[nodiscard]] Array times(const ReferenceCase& c) const;
   [[nodiscard]] Array expected(const ReferenceCase& c) const;
   [[nodiscard]] Array coefficients(const ReferenceCase& c, const std::string& kind) const;
 

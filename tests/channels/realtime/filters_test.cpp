@@ -10,9 +10,12 @@
 
 #include "../support.hpp"
 #include "path.hpp"
-#include "spillway/filters/butterworth.hpp"
+#include "spillway/filters/fir.hpp"
 #include "spillway/filters/graph.hpp"
+#include "spillway/filters/iir.hpp"
 #include "spillway/filters/moving_average.hpp"
+#include "spillway/filters/resample.hpp"
+#include "spillway/filters/savitzky_golay.hpp"
 #include "spillway/filters/sos.hpp"
 
 using namespace spillway;
@@ -64,6 +67,35 @@ void check(const std::string& name, const Filter& filter) {
   });
 }
 
+// One that changes the rate: not in place, and with sample numbers.
+template <class Filter>
+void check_rate(const std::string& name, const Filter& filter) {
+  check_clean(name, [&] {
+    const auto bench = std::make_shared<Bench<Filter>>(filter);
+    bench->out.resize(filter.most_frames(frames) * lanes);
+    bench->quality_out.resize(bench->out.size());
+    Path path;
+    path.run = [bench] {
+      Bench<Filter>& b = *bench;
+      std::uint64_t number = 0;
+      for (int turn = 0; turn < 40; ++turn) {
+        b.made +=
+            b.filter.process({b.in, b.quality, lanes, number}, {b.out, b.quality_out, lanes}).count;
+        number += frames;
+        if (turn % 3 == 0) {
+          b.filter.gap();
+          number += 17;
+        }
+        if (turn % 7 == 0) b.filter.reset();
+        (void)b.filter.delay();
+        (void)b.filter.outputs_before(number);
+      }
+    };
+    path.reached = [bench] { return bench->made >= 40 * frames / 10 - 40; };
+    return path;
+  });
+}
+
 // A stream of three types, calibrated, through averages, a low-pass and calibrations.
 struct Chain {
   explicit Chain(bool regular)
@@ -96,14 +128,14 @@ struct Chain {
   }
   static GraphSpec spec(bool regular) {
     GraphSpec made;
-    made.nodes.push_back({"average", "stream", MovingAverage{.window = 33}, {}});
+    made.nodes.push_back({"average", {"stream"}, MovingAverage{.window = 33}, {}});
     made.nodes.push_back(
-        {"valid", "average", MovingAverage{.window = 5, .nan = NanPolicy::ignore}, {}});
-    made.nodes.push_back({"one", "stream/ch2", Calibrate{Linear{3.0, 4.0}, "mV"}, {}});
-    made.nodes.push_back({"counts", "raw(stream/ch0)", Calibrate{}, {}});
+        {"valid", {"average"}, MovingAverage{.window = 5, .nan = NanPolicy::ignore}, {}});
+    made.nodes.push_back({"one", {"stream/ch2"}, Calibrate{Linear{3.0, 4.0}, "mV"}, {}});
+    made.nodes.push_back({"counts", {"raw(stream/ch0)"}, Calibrate{}, {}});
     if (regular) {
-      made.nodes.push_back({"low", "average", lowpass(Butterworth{5}, Hertz{40}), {}});
-      made.nodes.push_back({"again", "raw(stream)", lowpass(Butterworth{2}, Hertz{100}), {}});
+      made.nodes.push_back({"low", {"average"}, lowpass(Butterworth{5}, Hertz{40}), {}});
+      made.nodes.push_back({"again", {"raw(stream)"}, lowpass(Butterworth{2}, Hertz{100}), {}});
     }
     return made;
   }
@@ -162,6 +194,18 @@ TEST_CASE("filters are fit for real time") {
           check("low-pass of order " + std::to_string(order),
                 SosFilter(design(lowpass(Butterworth{order}, Hertz{40}), Hertz{1000}),
                           {.initial = initial, .nan = nan, .gap = gap}, lanes));
+}
+
+TEST_CASE("filters with a finite impulse response are fit for real time, by FFT too") {
+  for (const GapPolicy gap : {GapPolicy::reset, GapPolicy::hold}) {
+    for (const std::size_t taps : {std::size_t{1}, std::size_t{64}, longest_direct_fir,
+                                   longest_direct_fir + 1, 3 * longest_direct_fir})
+      check("FIR of " + std::to_string(taps),
+            FirFilter({std::vector<double>(taps, 0.25), gap}, lanes));
+    check("Savitzky-Golay", SavitzkyGolayFilter({.window = 21, .gap = gap}, Hertz{100}, lanes));
+    check_rate("decimation", DecimateFilter({.factor = 10, .gap = gap}, lanes));
+    check_rate("resampling", ResampleFilter({.up = 3, .down = 7, .gap = gap}, lanes));
+  }
 }
 
 TEST_CASE("a graph is fit for real time, from the push to the output of its nodes") {

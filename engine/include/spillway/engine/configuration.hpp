@@ -45,6 +45,9 @@ struct Configuration {
 // The options an engine for this configuration starts from.
 [[nodiscard]] EngineOptions engine_options(const Configuration& configuration);
 
+// Adds sources and graph, and returns the graph to be looked at. Throws Error.
+[[nodiscard]] Graph prepare_graph(Engine& engine, const Configuration& configuration);
+
 // Adds sources, graph and recordings to an engine. Relative recording paths start at
 // `output_directory`. Returns remarks, see add_source(RecordingSource). Throws Error.
 std::vector<std::string> set_up(Engine& engine, const Configuration& configuration,

@@ -16,6 +16,7 @@
 #include "spillway/channels/writer.hpp"
 #include "spillway/engine/event.hpp"
 #include "spillway/engine/source.hpp"
+#include "spillway/filters/graph.hpp"
 #include "spillway/filters/graph_spec.hpp"
 #include "spillway/storage/output_file.hpp"
 #include "spillway/storage/sink.hpp"
@@ -60,6 +61,8 @@ class GraphBuilder {
   // The result is a stream too: readable and recordable. Without an id it is named
   // after its input and kind, e.g. "strain0_lowpass".
   Signal add(NodeKind kind, const Signal& input, std::string id = {});
+  // Of several inputs, whose lanes then stand side by side.
+  Signal add(NodeKind kind, const std::vector<Signal>& inputs, std::string id = {});
   // All nodes of `spec`, e.g. from graph_from_yaml.
   void add(GraphSpec spec);
 
@@ -141,8 +144,9 @@ class Engine {
     return Channel<T>(add_single(std::move(options), sample_type_of<T>()));
   }
   [[nodiscard]] GraphBuilder& graph() noexcept;
-  // Throws Error if the graph, as it is now, is wrong; see Graph.
-  void check_graph() const;
+  // The graph as it is now, ready for blocks of one frame: to be looked at. Throws Error if it is
+  // wrong, see Graph.
+  [[nodiscard]] Graph prepared_graph() const;
   // All streams, then all nodes, as they are now.
   [[nodiscard]] std::vector<std::string> names() const;
   // Claims the path at once. No signals: all streams and nodes, as they are at start().

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "spillway/channels/quality.hpp"
+#include "spillway/channels/units.hpp"
 
 namespace spillway {
 
@@ -18,6 +19,8 @@ struct ConstFrames {
   std::span<const double> values;
   std::span<const Quality> quality;
   std::size_t lanes = 1;
+  std::uint64_t first = 0;           // the sample number of the first frame
+  std::span<const Time> times = {};  // of irregular streams, one a frame; else empty
   [[nodiscard]] std::size_t count() const noexcept { return values.size() / lanes; }
 };
 struct Frames {
@@ -26,16 +29,27 @@ struct Frames {
   std::size_t lanes = 1;
 };
 
+// What a filter that changes the rate made of a run of frames.
+struct Made {
+  std::size_t count = 0;
+  std::uint64_t first = 0;  // the number of the first one, counted at the rate of the output
+};
+
 // A filter of a bank of L lanes: one set of coefficients, one state a lane. A
 // value: copyable, comparable in behaviour, made ready by its constructor
 // (which may throw and allocate).
 //
 //   std::size_t process(ConstFrames in, Frames out) noexcept;
 //       Consumes all of `in`, writes the frames produced to the front of `out`,
-//       returns how many. `out` has room for every frame `in` can cause. `in` and
-//       `out` may be the same memory where the filter makes one frame of one.
-//       The bits of the output do not depend on how the input is cut into calls.
+//       returns how many: one for each of `in`, with the same number. `in` and `out` may be
+//       the same memory if they have as many lanes. The bits of the output do not depend on
+//       how the input is cut into calls.
+//   Made process(ConstFrames in, Frames out) noexcept;
+//       That of a filter that changes the rate. `out` has room for most_frames(n), n those of
+//       `in`, and is other memory. Which input numbers make an output, and its number,
+//       depend on the numbers alone and not on where the stream began.
 //   void reset() noexcept;            as if no sample had come yet
+//   void gap() noexcept;              the samples before and after are no neighbours
 //   double delay() const noexcept;    group delay at low frequency, in samples
 //   void save_state(StateWriter&) const;   allocates
 //   void load_state(StateReader&);         throws Error if the bytes do not fit

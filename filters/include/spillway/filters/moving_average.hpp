@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "spillway/filters/filter.hpp"
+#include "spillway/filters/moving_average_bank.hpp"
+#include "spillway/filters/quality_span.hpp"
 
 namespace spillway {
 
@@ -35,21 +37,17 @@ struct MovingAverage {
 // none; the qualities of the NaN stay in the merge. Inf is a value like any
 // other. Sums must stay within the range of double: |x| * window < 1e308.
 //
-// Two-stack window aggregation (van Herk, Gil and Werman): partitions of `window`
-// frames from the start or reset, the aggregate of the current one's beginning,
-// and the aggregates of the previous one's ends. Nothing is ever subtracted, so
-// the sum never drifts, and a NaN or Inf is forgotten when it leaves the window.
+// The sums are a MovingAverageBank's: the same cost for every frame, whatever the window; no
+// drift; a NaN or Inf is forgotten when it leaves the window.
 //
-// Memory: window * lanes * 9 bytes (13 for ignore). Cost: three additions and a
-// division a value, whatever the window, in the mean; every window-th frame pays
-// for the whole partition, O(window * lanes).
+// Memory: window * lanes * 8 bytes (16 for ignore).
 class MovingAverageFilter {
  public:
   // Throws Error if the window is not 1 to 2^28, the NaN policy not propagate or
   // ignore, or lanes 0.
   MovingAverageFilter(const MovingAverage& parameters, std::size_t lanes);
 
-  // Wait-free. One frame out for each in; `out` may be `in`.
+  // Wait-free, O(frames * lanes). One frame out for each in; `out` may be `in`.
   std::size_t process(ConstFrames in, Frames out) noexcept;
   void reset() noexcept;
   // The samples before this call and those after it are no neighbours: the
@@ -63,28 +61,13 @@ class MovingAverageFilter {
   [[nodiscard]] std::size_t lanes() const noexcept { return lanes_; }
 
  private:
-  void add_values(const double* x) noexcept;
-  void put_means(double* y) const noexcept;
-  void add_quality(const Quality* q) noexcept;
-  void put_quality(const double* y, Quality* q) const noexcept;
-  void close_partition() noexcept;
+  void put_qualities(std::span<const Quality> in, std::span<const double> y, Quality* out) noexcept;
 
   MovingAverage parameters_;
   std::size_t lanes_ = 1;
-  std::size_t position_ = 0;     // in the current partition
-  std::uint64_t filled_ = 0;     // samples in the window, up to `window`
-  std::uint64_t after_gap_ = 0;  // outputs still to be marked
-
-  // Of the current partition up to now, one a lane.
-  std::vector<double> prefix_sum_;
-  std::vector<Quality> prefix_quality_;
-  std::vector<std::uint32_t> prefix_valid_;
-
-  // [position * lanes + lane]: below position_ the samples of the current
-  // partition, above it the aggregates from there to the end of the previous one.
-  std::vector<double> sum_;
-  std::vector<Quality> quality_;
-  std::vector<std::uint32_t> valid_;  // empty unless NaN are ignored
+  MovingAverageBank<double> bank_;
+  QualitySpan carried_;
+  std::uint64_t warming_ = 0;  // outputs still to come that are NaN for want of samples
 };
 
 }  // namespace spillway

@@ -8,6 +8,8 @@
 
 #include "spillway/channels/units.hpp"
 #include "spillway/filters/filter.hpp"
+#include "spillway/filters/quality_span.hpp"
+#include "spillway/filters/sos_bank.hpp"
 
 namespace spillway {
 
@@ -70,11 +72,12 @@ struct SosOptions {
   NanPolicy nan = NanPolicy::hold;  // hold or reset
   GapPolicy gap = GapPolicy::reset;
   double settling_level = 1e-3;  // see settling_samples; above 0, below 1
+  Form form = Form::df2t;
   friend bool operator==(const SosOptions&, const SosOptions&) = default;
 };
 
-// Transposed direct form II, one state a lane. The bits of a lane depend neither
-// on the other lanes nor on their number.
+// A SosBank with qualities, gaps and NaN policy. The bits of a lane depend neither on the other
+// lanes nor on their number.
 //
 // An input that is NaN or infinite is not valid. NanPolicy::hold replaces it by
 // the lane's last valid input (0 before the first), NanPolicy::reset makes the
@@ -88,8 +91,8 @@ struct SosOptions {
 //   - behind a gap, whatever the policy;
 //   - from the start of the stream or a reset, unless Initial::steady.
 //
-// Numbers below 1e-290 in the state count as zero, looked for every 64 frames
-// from the start: decaying into subnormal numbers would be slow.
+// Runs of 64 frames or more go through the bank at once; those with a value that is not finite,
+// frame by frame.
 class SosFilter {
  public:
   // Throws Error if check(sos) does, if an option is out of its range, or lanes is 0.
@@ -112,39 +115,27 @@ class SosFilter {
   [[nodiscard]] std::uint64_t settling() const noexcept { return settling_; }
 
  private:
-  // The state of a section that has seen a constant 1 at the filter's input for ever.
-  struct Steady {
-    double z1 = 0.0;
-    double z2 = 0.0;
-  };
-  static constexpr std::size_t reason_count = 6;
-
-  void calm_frame(const double* x, double* y, Quality* q) noexcept;
+  bool run_bank(const double* x, double* y, std::size_t frames) noexcept;
   void frame(const double* x, const Quality* q_in, double* y, Quality* q_out) noexcept;
-  [[nodiscard]] bool is_calm(const double* x, const Quality* q) const noexcept;
-  void run_sections(double* y) noexcept;
-  void zero_lane(std::size_t lane) noexcept;
-  void prime(std::size_t lane) noexcept;
-  void drop_overflow(std::size_t lane, double& y, Quality& q) noexcept;
-  void add_cause(std::size_t lane, std::uint8_t reasons, std::uint64_t until) noexcept;
-  [[nodiscard]] Quality settling_quality(std::size_t lane) const noexcept;
-  void flush_subnormal() noexcept;
+  void put_qualities(std::span<const Quality> in, Quality* out) noexcept;
+  [[nodiscard]] Quality quality_of(std::size_t lane, Quality input) noexcept;
 
   Sos sos_;
   SosOptions options_;
   std::size_t lanes_ = 1;
   std::uint64_t settling_ = 0;
   double delay_ = 0.0;
-  std::vector<Steady> steady_;  // one a section
 
-  std::uint64_t now_ = 0;        // frames since the start or reset
-  std::uint64_t calm_from_ = 0;  // from this frame on no lane is settling
-  std::uint64_t unprimed_ = 0;   // lanes that wait for their first valid input
-  std::vector<double> z_;        // [(2 * section + k) * lanes + lane]
-  std::vector<double> held_;     // last valid input of each lane
+  SosBank<double> bank_;
+  QualitySpan carried_;
+  std::uint64_t unprimed_ = 0;  // lanes that wait for their first valid input
   std::vector<std::uint8_t> primed_;
-  std::vector<std::uint8_t> lost_;    // scratch: the lane's input is to reset it
-  std::vector<std::uint64_t> until_;  // [reason * lanes + lane]: marked below this frame
+  std::vector<double> held_;  // last valid input of each lane
+
+  // Scratch: what to go back to if an output is not finite, and the lanes that are to be zero.
+  SosBank<double>::State before_;
+  std::vector<double> input_;
+  std::vector<std::uint8_t> lost_;
 };
 
 }  // namespace spillway
