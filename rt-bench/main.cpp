@@ -15,6 +15,7 @@
 
 #include "cores.hpp"
 #include "files.hpp"
+#include "filters.hpp"
 #include "interrupt.hpp"
 #include "jitter.hpp"
 #include "machine.hpp"
@@ -39,12 +40,14 @@ struct Arguments {
   std::string json;
   std::vector<std::string> workloads;
   std::vector<double> intervals_us;
+  std::string isa;
 };
 
 struct Parts {
   bool ring = false;
   bool path = false;
   bool jitter = false;
+  bool filters = false;
 };
 
 template <class T>
@@ -80,6 +83,16 @@ JitterOptions jitter_options(const Arguments& a) {
   return options;
 }
 
+FilterOptions filter_options(const Arguments& a) {
+  FilterOptions options;
+  options.rounds = chosen(a.rounds, a.quick ? std::uint64_t{5} : options.rounds);
+  // A quarter of the longest workload of the ring.
+  const std::uint64_t share = std::max<std::uint64_t>(a.samples / 4, 1);
+  options.samples = a.samples != 0 ? share : a.quick ? std::uint64_t{1} << 18 : options.samples;
+  options.only = a.workloads;
+  return options;
+}
+
 // CLI::Range lets "nan" through, which is neither below nor above.
 std::string a_number(const std::string& text) {
   return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is not a number" : "";
@@ -112,6 +125,8 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
   const RingOptions ring = ring_options(a);
   const PathOptions path = path_options(a);
   const JitterOptions jitter = jitter_options(a);
+  const FilterOptions filters = filter_options(a);
+  if (!a.isa.empty()) use_isa(a.isa);
   if (parts.ring)
     results.settings.insert(results.settings.end(),
                             {{"ring rounds", std::to_string(ring.rounds)},
@@ -125,6 +140,11 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
     results.settings.insert(results.settings.end(),
                             {{"jitter rounds", std::to_string(jitter.rounds)},
                              {"jitter seconds a row", fmt::format("{:g}", jitter.each.count())}});
+  if (parts.filters)
+    results.settings.insert(results.settings.end(),
+                            {{"filter rounds", std::to_string(filters.rounds)},
+                             {"filter samples", std::to_string(filters.samples)},
+                             {"filter instruction set", isa_in_use()}});
   print(heading(results));
   Progress progress;
   const Disturbance disturbance;
@@ -139,6 +159,7 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
   if (parts.ring) keep(measure_ring(ring, cores, clock, progress, show));
   if (parts.path) keep(measure_path(path, with_a_third(cores), clock, progress, show));
   if (parts.jitter) keep(measure_jitter(jitter, cores, progress, remarks, show));
+  if (parts.filters) keep(measure_filters(filters, cores.at(0), clock, progress, show));
   for (std::string& warning : disturbance.warnings(clock)) remarks.push_back(std::move(warning));
   if (!remarks.empty()) print("\n");
   for (std::string& remark : remarks) {
@@ -163,7 +184,8 @@ void write_report(const std::vector<std::string>& paths, const std::string& outp
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "How long a push takes, how late a sample comes, how punctually this machine wakes a thread.",
+      "How long a push takes, how late a sample comes, how punctually this machine wakes a thread, "
+      "what filters cost.",
       "rt-bench");
   app.footer(
       "Exit status: 0 all went well; 1 an error, told in one line; 128 and the signal if one "
@@ -220,11 +242,21 @@ int main(int argc, char** argv) {
   timed(jitter);
   jitter->callback([&] { parts.jitter = true; });
 
-  CLI::App* everything = app.add_subcommand("all", "ring, path and jitter");
+  CLI::App* filters = app.add_subcommand("filters", "The filters beside those of other libraries");
+  measuring(filters);
+  sampled(filters);
+  filters->add_option("--workload", arguments.workloads, "only these workloads")
+      ->check(CLI::IsMember(filter_workloads()))
+      ->delimiter(',');
+  filters->add_option("--isa", arguments.isa, "the instruction set; default: the best there is")
+      ->check(CLI::IsMember(isas()));
+  filters->callback([&] { parts.filters = true; });
+
+  CLI::App* everything = app.add_subcommand("all", "ring, path, jitter and filters");
   measuring(everything);
   sampled(everything);
   timed(everything);
-  everything->callback([&] { parts = {true, true, true}; });
+  everything->callback([&] { parts = {true, true, true, true}; });
 
   std::vector<std::string> files;
   std::string output = "report.html";
@@ -238,7 +270,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty())
-      throw Error("one of ring, path, jitter, all, report is wanted; rt-bench --help tells more");
+      throw Error(
+          "one of ring, path, jitter, filters, all, report is wanted; rt-bench --help tells more");
     if (*report_command) {
       write_report(files, output);
     } else {

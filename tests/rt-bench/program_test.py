@@ -16,6 +16,7 @@ TWO_CORES = unittest.skipIf(len(CORES) < 2, "needs two cores")
 CONTESTANTS = {"Spillway", "Boost spsc_queue, fixed", "Boost spsc_queue, run-time size", "moodycamel ReaderWriterQueue",
                "moodycamel ConcurrentQueue, tokens", "std::mutex + std::deque"}
 RING = ["idle", "paced", "burst", "burst-pausing", "stalled", "sustained", "sustained-pausing", "blocks", "round-trip"]
+FILTERS = [f"filter-{family}-{type}" for family in ("sos4", "sos8", "mean64", "mean1024", "fir64", "fir256", "median5", "median31") for type in ("double", "float")]
 
 
 class Program(unittest.TestCase):
@@ -52,10 +53,10 @@ class Program(unittest.TestCase):
                     self.assertLessEqual(times["min"], times["p50"])
                     self.assertLessEqual(times["p50"], times["p99"])
                     self.assertLessEqual(times["p99"], times["max"])
+                self.assertEqual(counts.get("wrong", 0), 0)
                 if "pushed" in counts:
                     self.assertGreater(counts["pushed"], 0)
                     self.assertEqual(counts["pushed"], counts["delivered"] + counts["lost"])
-                    self.assertEqual(counts.get("wrong", 0), 0)
 
     @TWO_CORES
     def test_everything_is_measured_accounted_for_and_reported(self):
@@ -74,7 +75,8 @@ class Program(unittest.TestCase):
         ids = [w["id"] for w in results["workloads"]]
         self.assertEqual(ids[:len(RING)], RING)
         self.assertEqual(ids[len(RING):len(RING) + 3], ["path-ring", "path-step", "path-thread"])
-        self.assertEqual(ids[len(RING) + 3:], [f"jitter-{us}us-{load}" for us in (1000, 100) for load in ("idle", "busy")])
+        self.assertEqual(ids[len(RING) + 3:-len(FILTERS)], [f"jitter-{us}us-{load}" for us in (1000, 100) for load in ("idle", "busy")])
+        self.assertEqual(ids[-len(FILTERS):], FILTERS)
         for workload in results["workloads"]:
             self.assertIn(workload["title"], result.stdout)
             self.check_rows(workload)
@@ -111,6 +113,15 @@ class Program(unittest.TestCase):
         self.assertEqual(results["machine"]["cores_used"], [a, b])
         for workload in results["workloads"]:
             self.check_rows(workload)
+
+    def test_filters_with_an_instruction_set_of_choice(self):
+        result = self.run_bench("filters", "--workload", "filter-sos4-double", "--isa", "baseline", "--rounds", 3, "--samples", 1000, "--json", "f.json", check=0)
+        self.assertIn("baseline", result.stdout)
+        (workload,) = json.loads((self.out / "f.json").read_text())["workloads"]
+        self.check_rows(workload)
+        rows = {row["name"] for row in workload["rows"]}
+        self.assertLessEqual({"scalar", "Spillway bank", "Spillway filter", "Spillway bank, block"}, rows)
+        self.assert_error("filters", "--isa", "MMX", parts=("--isa",))
 
     def test_usage_errors(self):
         self.assert_error()

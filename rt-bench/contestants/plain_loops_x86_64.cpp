@@ -1,0 +1,2 @@
+#define PLAIN_LOOPS x86_64
+#include "plain_loops.inl"
