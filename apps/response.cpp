@@ -137,14 +137,23 @@ class Drawing {
       }
     std::string commands;
     bool drawing = false;
+    std::size_t drawn = 0;
+    const auto x_of = [&](std::size_t k) { return x_at(frequency[k]); };
+    const auto y_of = [&](std::size_t k) { return y_at(std::clamp(values[k], low, high)); };
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!std::isfinite(values[i])) {
         drawing = false;
         continue;
       }
-      commands += fmt::format("{}{:.1f} {:.1f}", drawing ? 'L' : 'M', x_at(frequency[i]),
-                              y_at(std::clamp(values[i], low, high)));
+      // A point that nobody would miss makes the file large: one on the line from the last that
+      // was drawn to the next.
+      if (drawing && i - drawn < 40 && i + 1 < values.size() && std::isfinite(values[i + 1])) {
+        const double share = (x_of(i) - x_of(drawn)) / (x_of(i + 1) - x_of(drawn));
+        if (std::abs(y_of(drawn) + share * (y_of(i + 1) - y_of(drawn)) - y_of(i)) < 0.03) continue;
+      }
+      commands += fmt::format("{}{:.1f} {:.1f}", drawing ? 'L' : 'M', x_of(i), y_of(i));
       drawing = true;
+      drawn = i;
     }
     body_ += fmt::format("<path class=\"curve\" d=\"{}\"/>\n", commands);
     line("axis", left, bottom, left + panel_width, bottom);

@@ -14,8 +14,8 @@
 
 #include "reference_chain.hpp"
 #include "reference_fir.hpp"
-#include "reference_time.hpp"
 #include "reference_frame_by_frame.hpp"
+#include "reference_time.hpp"
 #include "spillway/channels/calibration.hpp"
 #include "spillway/filters/iir.hpp"
 #include "spillway/filters/moving_average.hpp"

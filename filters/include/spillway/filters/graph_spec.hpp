@@ -72,8 +72,8 @@ using Functions = std::map<std::string, Function>;
 [[nodiscard]] GraphSpec graph_from_yaml(const std::string& text, const std::string& file,
                                         const Functions& functions = {});
 
-// Every node with all its parameters, and the coefficients of linear ones, as JSON text: what a recording
-// keeps of where its derived streams come from.
+// Every node with all its parameters, and the coefficients of linear ones, as JSON text: what a
+// recording keeps of where its derived streams come from.
 class Graph;
 [[nodiscard]] std::string provenance_json(const Graph& graph);
 
