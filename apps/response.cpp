@@ -23,7 +23,7 @@ namespace {
 
 constexpr double decades = 4.0;
 constexpr std::size_t points = 2000;
-constexpr double lowest_db = -160.0;
+constexpr double lowest_db = -120.0;
 
 struct Curves {
   std::vector<double> frequency_hz;
@@ -32,21 +32,38 @@ struct Curves {
   std::vector<double> delay_samples;
 };
 
+// From four decades below half the rate, evenly by the logarithm, and the very frequencies where
+// a recursive filter is 0, which would be missed in between.
+std::vector<double> frequencies_of(const LinearSystem& system, Hertz rate) {
+  std::vector<double> at;
+  // The last one a little below half the rate, where the phase may not be defined.
+  for (std::size_t i = 0; i < points; ++i)
+    at.push_back(rate.value / 2.0 * 0.9999 *
+                 std::pow(10.0, decades * (static_cast<double>(i) / (points - 1) - 1.0)));
+  if (const auto* sos = std::get_if<Sos>(&system))
+    for (const Sos::Section& s : sos->sections) {
+      const double cosine = -s.b1 / (2.0 * s.b0);
+      if (std::abs(s.b2 / s.b0 - 1.0) > 1e-9 || !(std::abs(cosine) < 1.0)) continue;
+      const double f = std::acos(cosine) / (2.0 * std::numbers::pi) * rate.value;
+      if (f > at.front() && f < at.back()) at.push_back(f);
+    }
+  std::ranges::sort(at);
+  return at;
+}
+
 Curves curves_of(const LinearSystem& system, Hertz rate) {
   Curves curves;
   double turns = 0.0;
   double before = 0.0;
-  for (std::size_t i = 0; i < points; ++i) {
-    const double share = static_cast<double>(i) / (points - 1);
-    // The last one a little below half the rate, where the phase may not be defined.
-    const double f = rate.value / 2.0 * 0.9999 * std::pow(10.0, decades * (share - 1.0));
+  curves.frequency_hz = frequencies_of(system, rate);
+  for (std::size_t i = 0; i < curves.frequency_hz.size(); ++i) {
+    const double f = curves.frequency_hz[i];
     const std::complex<double> h = frequency_response(system, {f}, rate);
     double phase = std::arg(h) / std::numbers::pi * 180.0;
     if (i > 0 && phase + turns - before > 180.0) turns -= 360.0;
     if (i > 0 && phase + turns - before < -180.0) turns += 360.0;
     phase += turns;
     before = phase;
-    curves.frequency_hz.push_back(f);
     curves.magnitude_db.push_back(std::max(20.0 * std::log10(std::abs(h)), lowest_db));
     curves.phase_degrees.push_back(phase);
     curves.delay_samples.push_back(group_delay(system, {f}, rate));
@@ -262,8 +279,11 @@ int response(const ResponseArguments& arguments) {
     const NodeSpec& node = graph.spec().nodes[i];
     const LinearSystem* const system = graph.system(i);
     if (!system) {
-      tell(stderr, "'{}' is not drawn: {} has no frequency response\n", node.id,
-           kind_name(node.kind));
+      if (graph.output_info(i).rate)
+        tell(stderr, "'{}' is not drawn: {} has no frequency response\n", node.id,
+             kind_name(node.kind));
+      else
+        tell(stderr, "'{}' is not drawn: its samples come at irregular times\n", node.id);
       continue;
     }
     const Hertz rate = graph.system_rate(i);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string_view>
 #include <variant>
 
@@ -96,6 +97,13 @@ inline constexpr std::array recursive_nan{NanPolicy::hold, NanPolicy::reset};
 // fields(f, parameters) shows each parameter to `f`: its name, itself, and what else is needed
 // to read it. With Need::required it has no default.
 enum class Need { optional, required };
+// The least and the greatest whole number that can be right, for a message with its place; the
+// filter checks what depends on other parameters.
+struct Whole {
+  static constexpr std::int64_t most = std::int64_t{1} << 62;
+  std::int64_t low = 0;
+  std::int64_t high = most;
+};
 
 template <class F>
 void fields(F& f, Calibrate& p) {
@@ -104,7 +112,7 @@ void fields(F& f, Calibrate& p) {
 }
 template <class F>
 void fields(F& f, MovingAverage& p) {
-  f.integer("window", p.window, Need::required);
+  f.integer("window", p.window, Whole{1, 1 << 28}, Need::required);
   f.word("warm_up", p.warm_up);
   f.word("nan", p.nan, window_nan);
   f.word("gap", p.gap);
@@ -128,27 +136,27 @@ void fields(F& f, SosOptions& p) {
 }
 template <class F>
 void fields(F& f, Butterworth& p) {
-  f.integer("order", p.order);
+  f.integer("order", p.order, Whole{1, 12});
 }
 template <class F>
 void fields(F& f, Chebyshev1& p) {
-  f.integer("order", p.order);
+  f.integer("order", p.order, Whole{1, 12});
   f.number("ripple_db", p.ripple_db);
 }
 template <class F>
 void fields(F& f, Chebyshev2& p) {
-  f.integer("order", p.order);
+  f.integer("order", p.order, Whole{1, 12});
   f.number("attenuation_db", p.attenuation_db);
 }
 template <class F>
 void fields(F& f, Elliptic& p) {
-  f.integer("order", p.order);
+  f.integer("order", p.order, Whole{1, 12});
   f.number("ripple_db", p.ripple_db);
   f.number("attenuation_db", p.attenuation_db);
 }
 template <class F>
 void fields(F& f, Bessel& p) {
-  f.integer("order", p.order);
+  f.integer("order", p.order, Whole{1, 12});
   f.word("norm", p.norm);
 }
 template <class F, class P>
@@ -246,8 +254,8 @@ void fields(F& f, FirBandStop& p) {
 }
 template <class F>
 void fields(F& f, SavitzkyGolay& p) {
-  f.integer("window", p.window, Need::required);
-  f.integer("order", p.order);
+  f.integer("window", p.window, Whole{1, 4096}, Need::required);
+  f.integer("order", p.order, Whole{1, 12});
   f.integer("derivative", p.derivative);
   f.word("align", p.align);
   f.word("gap", p.gap);
@@ -255,7 +263,7 @@ void fields(F& f, SavitzkyGolay& p) {
 
 template <class F, class P>
 void sliding_fields(F& f, P& p) {
-  f.integer("window", p.window, Need::required);
+  f.integer("window", p.window, Whole{1, 1 << 28}, Need::required);
   f.word("warm_up", p.warm_up);
   f.word("nan", p.nan, window_nan);
   f.word("gap", p.gap);
@@ -278,7 +286,7 @@ void fields(F& f, SlidingRms& p) {
 }
 template <class F>
 void fields(F& f, SlidingStd& p) {
-  f.integer("ddof", p.ddof);
+  f.integer("ddof", p.ddof, Whole{0, 1});
   sliding_fields(f, p);
 }
 
@@ -296,7 +304,7 @@ void fields(F& f, Integral& p) {
 
 template <class F>
 void fields(F& f, Decimate& p) {
-  f.integer("factor", p.factor, Need::required);
+  f.integer("factor", p.factor, Whole{1, Whole::most}, Need::required);
   f.integer("phase", p.phase);
   f.integer("taps", p.taps);
   f.number("cutoff", p.cutoff);
@@ -306,8 +314,8 @@ void fields(F& f, Decimate& p) {
 }
 template <class F>
 void fields(F& f, Resample& p) {
-  f.integer("up", p.up, Need::required);
-  f.integer("down", p.down, Need::required);
+  f.integer("up", p.up, Whole{1, Whole::most}, Need::required);
+  f.integer("down", p.down, Whole{1, Whole::most}, Need::required);
   f.integer("taps", p.taps);
   fields(f, p.window);
   f.numbers("coefficients", p.coefficients);
@@ -369,7 +377,7 @@ void fields(F& f, DetectSaturation& p) {
 }
 template <class F>
 void fields(F& f, DetectStuck& p) {
-  f.integer("samples", p.samples);
+  f.integer("samples", p.samples, Whole{2, Whole::most});
 }
 template <class F>
 void fields(F& f, DetectJump& p) {

@@ -253,8 +253,9 @@ struct Graph::Impl {
     for (std::size_t i = 0; i < made.info.channels.size(); ++i)
       for (std::size_t j = 0; j < i; ++j)
         if (made.info.channels[i].name == made.info.channels[j].name)
-          throw Error(fmt::format("two channels are called '{}'; pick others or rename one",
-                                  made.info.channels[i].name));
+          throw Error(
+              fmt::format("two channels are called '{}'; pick others, or name them by a mix",
+                          made.info.channels[i].name));
     made.delay += made.prepared.runner->delay() * made.source_samples;
     if (made.prepared.numbers) {
       const NumberMap& map = *made.prepared.numbers;

@@ -88,10 +88,8 @@ class YamlFields {
   [[nodiscard]] const std::vector<std::string_view>& names() const noexcept { return names_; }
 
   template <class T>
-  void integer(const char* name, T& to, Need need = Need::optional) {
-    constexpr std::int64_t highest = std::int64_t{1} << (sizeof(T) == 8 ? 62 : 30);
-    constexpr std::int64_t lowest = std::is_signed_v<T> ? -highest : 0;
-    if (const auto v = find(name, need)) to = static_cast<T>(v->integer(lowest, highest));
+  void integer(const char* name, T& to, Whole range = {}, Need need = Need::optional) {
+    if (const auto v = find(name, need)) to = static_cast<T>(v->integer(range.low, range.high));
   }
   void number(const char* name, double& to, Need need = Need::optional) {
     if (const auto v = find(name, need)) to = v->number();
@@ -103,7 +101,10 @@ class YamlFields {
     if (const auto v = find(name, need)) to = v->duration();
   }
   void rate(const char* name, Rate& to, Need need = Need::optional) {
-    if (const auto v = find(name, need)) to = at(*v, [&] { return Rate(v->frequency()); });
+    if (const auto v = find(name, need)) {
+      const Hertz hertz = v->frequency();
+      to = at(*v, [&] { return Rate(hertz); });
+    }
   }
   void text(const char* name, std::string& to, Need need = Need::optional) {
     if (const auto v = find(name, need)) to = v->text();
@@ -138,7 +139,12 @@ class YamlFields {
   }
   template <class E>
   void word(const char* name, E& to, Need need = Need::optional) {
-    if (const auto v = find(name, need)) to = static_cast<E>(v->word(words<E>));
+    const auto v = find(name, need);
+    if (!v) return;
+    // Its old name in NumPy, which is nearer to that of another window.
+    if (std::is_same_v<E, WindowKind> && v->text() == "hanning")
+      v->fail("it is called 'hann' here");
+    to = static_cast<E>(v->word(words<E>));
   }
   template <class E, std::size_t N>
   void word(const char* name, E& to, const std::array<E, N>& allowed) {
@@ -159,6 +165,8 @@ class YamlFields {
     const auto v = find(name, need);
     if (!v) return;
     const auto found = functions_.find(v->text());
+    if (functions_.empty())
+      v->fail("functions come from a C++ program that reads this file; this program has none");
     if (found == functions_.end()) {
       std::vector<std::string> known;
       for (const auto& [word, function] : functions_) known.push_back(word);
@@ -225,7 +233,11 @@ NodeKind kind_from(const yaml::Map& map, const Functions& functions) {
 
 std::vector<std::string> inputs_from(const yaml::Map& map) {
   const auto several = map.find("inputs");
-  if (!several) return {map.require("input").text()};
+  if (!several) {
+    const yaml::Value one = map.require("input");
+    if (one.node().IsSequence()) one.fail("several inputs stand under 'inputs'");
+    return {one.text()};
+  }
   if (map.find("input")) several->fail("give either input or inputs");
   std::vector<std::string> inputs;
   for (const yaml::Value& v : several->list()) inputs.push_back(v.text());

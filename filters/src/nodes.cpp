@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <type_traits>
 #include <utility>
@@ -296,13 +297,23 @@ Prepared make(const Thermocouple& kind, const Feed& feed) {
   if (feed.channels[0].unit != "mV")
     throw Error(fmt::format("channel '{}' is in '{}'; a thermocouple's voltage must be in mV",
                             feed.channels[0].name, feed.channels[0].unit));
+  if (feed.channels.size() == 2 && feed.channels[1].unit != "degC" && feed.channels[1].unit != "°C")
+    throw Error(
+        fmt::format("channel '{}' is in '{}'; the cold junction's temperature must be in degC",
+                    feed.channels[1].name, feed.channels[1].unit));
   return single(feed, ThermocoupleFilter(kind, feed.channels.size()), "degC");
 }
 
+// One that finds nothing has lost its limits.
+void need_a_limit(double low, double high) {
+  if (std::isinf(low) && std::isinf(high)) throw Error("one of low and high must be given");
+}
 Prepared make(const DetectRange& kind, const Feed& feed) {
+  need_a_limit(kind.low, kind.high);
   return like(feed, DetectRangeFilter(kind, feed.channels.size()));
 }
 Prepared make(const DetectSaturation& kind, const Feed& feed) {
+  need_a_limit(kind.low, kind.high);
   return like(feed, DetectSaturationFilter(kind, feed.channels.size()));
 }
 Prepared make(const DetectStuck& kind, const Feed& feed) {

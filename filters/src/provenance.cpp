@@ -17,7 +17,7 @@ class JsonFields {
   explicit JsonFields(Json& json) : json_(json) {}
 
   template <class T>
-  void integer(const char* name, T& value, Need = Need::optional) {
+  void integer(const char* name, T& value, Whole = {}, Need = Need::optional) {
     json_[name] = value;
   }
   void number(const char* name, double value, Need = Need::optional) { json_[name] = value; }

@@ -47,13 +47,9 @@ constexpr double derivative(const Piece& piece, double v) noexcept {
   return sum;
 }
 
-constexpr bool has_exponential(const Piece& piece) noexcept {
-  return &piece == &its90::k_reference[1];
-}
-
 constexpr double emf(const Piece& piece, double t) noexcept {
   double mv = polynomial(piece, t);
-  if (has_exponential(piece)) {
+  if (piece.has_exponential) {
     const double d = t - its90::k_a2;
     mv += its90::k_a0 * exponential(its90::k_a1 * (d * d));
   }
@@ -62,7 +58,7 @@ constexpr double emf(const Piece& piece, double t) noexcept {
 
 constexpr double slope(const Piece& piece, double t) noexcept {
   double mv = derivative(piece, t);
-  if (has_exponential(piece)) {
+  if (piece.has_exponential) {
     const double d = t - its90::k_a2;
     mv += its90::k_a0 * exponential(its90::k_a1 * (d * d)) * (2.0 * its90::k_a1 * d);
   }

@@ -14,6 +14,7 @@ struct Piece {
   double to;
   int degree;
   double c[15];
+  bool has_exponential = false;  // type K from 0 degC: plus k_a0 exp(k_a1 (T - k_a2)^2)
 };
 
 struct Type {
@@ -92,7 +93,8 @@ inline constexpr Piece k_reference[] = {
     {0.0, 1372.0, 9,
      {-0.176004136860E-01, 0.389212049750E-01, 0.185587700320E-04, -0.994575928740E-07,
       0.318409457190E-09, -0.560728448890E-12, 0.560750590590E-15, -0.320207200030E-18,
-      0.971511471520E-22, -0.121047212750E-25}}};
+      0.971511471520E-22, -0.121047212750E-25},
+     true}};
 inline constexpr Piece k_inverse[] = {
     {-5.891, 0.0, 8,
      {0.0000000E+00, 2.5173462E+01, -1.1662878E+00, -1.0833638E+00, -8.9773540E-01,

@@ -29,7 +29,7 @@ class Names {
   void choose(std::size_t alternative) { chosen_ = alternative; }
 
   template <class T>
-  void integer(const char* name, T&, Need = Need::optional) {
+  void integer(const char* name, T&, Whole = {}, Need = Need::optional) {
     all_.insert(name);
   }
   void number(const char* name, double&, Need = Need::optional) { all_.insert(name); }

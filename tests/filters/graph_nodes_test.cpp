@@ -333,12 +333,21 @@ TEST_CASE("what a node needs and does not get is named with node and place") {
            {"type: arithmetic, input: s, inputs: [s], operation: add", {"either input or inputs"}},
            {"type: interpolate, input: odd, rate: 0 Hz", {"rate"}},
            {"type: exponential_average, input: s", {"alpha"}},
+           {"type: fir_lowpass, input: s, cutoff: 5 Hz, window: hanning", {"called 'hann' here"}},
+           {"type: detect_range, input: s", {"one of low and high must be given"}},
+           {"type: median, input: [s, t], window: 3", {"under 'inputs'"}},
+           {"type: median, input: s, window: 20 ms", {"'20 ms'", "from 1 to 268435456"}},
+           {"type: lowpass, input: s, order: 13, cutoff: 5 Hz", {"'13'", "from 1 to 12"}},
+           {"type: thermocouple, input: s, thermocouple: K", {"'c1' is in 'mV'", "degC"}},
+           {"type: interpolate, input: s, rate: 100", {"'100' is not a number"}},
        }) {
     const std::string message = error_of({node});
     CAPTURE(node, message);
     CHECK_THAT(message, Contains("g.yaml:2:"));
     for (const std::string& part : parts) CHECK_THAT(message, Contains(part));
     CHECK(message.find('\n') == std::string::npos);
+    // The place stands there once.
+    CHECK(message.find("g.yaml", 1) == std::string::npos);
   }
   CHECK_THAT(message_of([] {
                (void)Graph(parse({"type: thermocouple, input: s, thermocouple: K"}),
