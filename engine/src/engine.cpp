@@ -21,17 +21,18 @@ namespace spillway {
 
 namespace {
 
-// Derived rings keep as much as what they are derived from, in samples, or in time where
-// their rate is higher; of blocks of `most_frames`, a few in any case.
+// Derived rings keep as much as what they are derived from, in time; of blocks of
+// `most_frames`, a few in any case.
 StreamInfo ring_for(const StreamInfo& output, const StreamInfo& source, std::size_t most_frames) {
   StreamInfo info = output;
-  std::uint64_t capacity = capacity_in_samples(source).value;
+  double capacity = static_cast<double>(capacity_in_samples(source).value);
   if (output.rate && source.rate)
-    capacity = std::max(capacity, static_cast<std::uint64_t>(std::ceil(
-                                      static_cast<double>(capacity) *
-                                      (output.rate->hertz().value / source.rate->hertz().value))));
-  info.capacity = SampleCount{std::max<std::uint64_t>(capacity, 4 * most_frames)};
-  info.largest_block = source.largest_block;
+    capacity *= output.rate->hertz().value / source.rate->hertz().value;
+  info.capacity =
+      SampleCount{std::max<std::uint64_t>(static_cast<std::uint64_t>(std::ceil(capacity)),
+                                          std::max<std::uint64_t>(4 * most_frames, 64))};
+  info.largest_block.value =
+      std::min<std::uint64_t>(source.largest_block.value, std::max<std::size_t>(most_frames, 1));
   info.mark_capacity = source.mark_capacity;
   info.follow_stamps = false;
   info.publish_as.clear();
@@ -240,7 +241,7 @@ void Engine::Impl::prepare_graph(std::string& provenance) {
     infos.push_back(s->stream->info());
     block = std::min<std::size_t>(block, s->stream->capacity().value);
   }
-  Graph ready(graph.spec_, infos, block);
+  Graph ready(graph.spec_, infos, block, options.memory_budget - memory);
   provenance = provenance_json(ready);
   const std::size_t raw = streams.size();
   std::vector<GraphRunner::Input> inputs;
@@ -286,7 +287,8 @@ GraphBuilder& Engine::graph() noexcept { return impl_->graph; }
 Graph Engine::prepared_graph() const {
   std::vector<StreamInfo> infos;
   for (const auto& s : impl_->streams) infos.push_back(s->stream->info());
-  return Graph(impl_->graph.spec_, std::move(infos), 1);
+  return Graph(impl_->graph.spec_, std::move(infos), 1,
+               impl_->options.memory_budget - impl_->memory);
 }
 
 std::vector<std::string> Engine::names() const {

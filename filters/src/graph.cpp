@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <new>
+#include <stdexcept>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "nodes.hpp"
@@ -113,6 +117,7 @@ struct Graph::Impl {
   GraphSpec spec;
   std::vector<StreamInfo> input_infos;
   std::size_t block_frames;
+  double memory_left;  // bytes
   std::vector<Input> inputs;
   std::vector<Node> nodes;
   std::vector<std::size_t> schedule;  // node indices, each after what feeds it
@@ -169,6 +174,10 @@ struct Graph::Impl {
       make_ready(index, feed);
     } catch (const Error& e) {
       fail(node, e.what());
+    } catch (const std::bad_alloc&) {
+      fail(node, "needs more memory than there is");
+    } catch (const std::length_error&) {
+      fail(node, "needs more memory than there can be");
     }
     path.pop_back();
     state[index] = 2;
@@ -244,18 +253,29 @@ struct Graph::Impl {
     made.edges.push_back(std::move(edge));
   }
 
+  // Before it is allocated: a number too many in a file must not take the machine's memory.
+  void take_memory(double bytes) {
+    if (bytes > memory_left)
+      throw Error(fmt::format("needs {:.1f} MiB; {:.1f} MiB are left of the memory for filters",
+                              bytes / 1048576.0, memory_left / 1048576.0));
+    memory_left -= bytes;
+  }
+
   void make_ready(std::size_t index, const Feed& feed) {
     Node& made = nodes[index];
     made.lanes_in = feed.channels.size();
+    take_memory(memory_bytes(spec.nodes[index].kind, feed));
     made.prepared = prepare(spec.nodes[index].kind, feed);
     made.info.name = spec.nodes[index].id;
     made.info.channels = made.prepared.channels;
-    for (std::size_t i = 0; i < made.info.channels.size(); ++i)
-      for (std::size_t j = 0; j < i; ++j)
-        if (made.info.channels[i].name == made.info.channels[j].name)
-          throw Error(
-              fmt::format("two channels are called '{}'; pick others, or name them by a mix",
-                          made.info.channels[i].name));
+    std::unordered_set<std::string_view> names;
+    for (const ChannelInfo& channel : made.info.channels)
+      if (!names.insert(channel.name).second)
+        throw Error(fmt::format("two channels are called '{}'; pick others, or name them by a mix",
+                                channel.name));
+    StreamInfo stream = made.info;
+    stream.capacity = SampleCount{1};  // whoever keeps it decides
+    check(stream);
     made.delay += made.prepared.runner->delay() * made.source_samples;
     if (made.prepared.numbers) {
       const NumberMap& map = *made.prepared.numbers;
@@ -269,6 +289,8 @@ struct Graph::Impl {
       made.info.rate = made.prepared.grid;
       made.grid.timed_by = index;
     }
+    take_memory(9.0 * static_cast<double>(made.prepared.most_frames) *
+                static_cast<double>(made.info.channels.size()));
     if (made.edges.size() > 1 || !made.edges.front().lanes.empty()) {
       made.gathered.resize(feed.most_frames * made.lanes_in);
       made.gathered_quality.resize(feed.most_frames * made.lanes_in);
@@ -411,8 +433,10 @@ struct Graph::Impl {
   }
 };
 
-Graph::Graph(GraphSpec spec, std::vector<StreamInfo> inputs, std::size_t block_frames)
+Graph::Graph(GraphSpec spec, std::vector<StreamInfo> inputs, std::size_t block_frames,
+             std::uint64_t memory_limit)
     : impl_(std::make_unique<Impl>()) {
+  impl_->memory_left = static_cast<double>(memory_limit);
   impl_->spec = std::move(spec);
   impl_->block_frames = block_frames;
   if (block_frames == 0) throw Error("graph: blocks of 0 frames; at least 1 is needed");

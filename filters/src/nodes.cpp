@@ -325,6 +325,34 @@ Prepared make(const DetectJump& kind, const Feed& feed) {
 
 }  // namespace
 
+double memory_bytes(const NodeKind& kind, const Feed& feed) noexcept {
+  const auto lanes = static_cast<double>(feed.channels.size());
+  const auto frames = static_cast<double>(feed.most_frames);
+  constexpr double value = 8.0;
+  return std::visit(
+      [&]<class Kind>(const Kind& k) {
+        if constexpr (std::is_same_v<Kind, Fir>) {
+          return 8.0 * value * static_cast<double>(k.taps.size()) * lanes;
+        } else if constexpr (std::is_same_v<Kind, Decimate>) {
+          return 3.0 * value * static_cast<double>(std::max(k.taps, 20 * k.factor)) * lanes;
+        } else if constexpr (std::is_same_v<Kind, Resample>) {
+          const auto up = static_cast<double>(k.up);
+          const auto down = static_cast<double>(std::max<std::uint64_t>(k.down, 1));
+          const double taps = std::max(static_cast<double>(k.taps), 20.0 * std::max(up, down));
+          return 3.0 * value * taps * lanes + (value + 1.0) * frames * (up / down) * lanes;
+        } else if constexpr (std::is_same_v<Kind, Welch>) {
+          return 10.0 * value * static_cast<double>(k.segment);
+        } else if constexpr (requires { k.taps + 1; }) {
+          return 8.0 * value * static_cast<double>(k.taps) * lanes;
+        } else if constexpr (requires { k.window + 1; }) {
+          return 4.0 * value * static_cast<double>(k.window) * lanes;
+        } else {
+          return value * lanes;
+        }
+      },
+      kind);
+}
+
 Prepared prepare(const NodeKind& kind, const Feed& feed) {
   return std::visit([&](const auto& k) { return make(k, feed); }, kind);
 }

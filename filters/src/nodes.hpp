@@ -59,6 +59,10 @@ struct Prepared {
   std::optional<LinearSystem> system;  // if it is linear
 };
 
+// What a filter of this kind keeps of its input, in bytes, roughly and from above; to be asked
+// before it is made.
+[[nodiscard]] double memory_bytes(const NodeKind& kind, const Feed& feed) noexcept;
+
 // Throws Error, without the node's name, for what does not fit.
 [[nodiscard]] Prepared prepare(const NodeKind& kind, const Feed& feed);
 

@@ -8,6 +8,7 @@
 #include <numbers>
 #include <utility>
 
+#include "fir_design.hpp"
 #include "spillway/channels/error.hpp"
 
 namespace spillway {
@@ -36,23 +37,37 @@ void check_frequency(const char* what, Hertz at, Hertz rate) {
                             at.value, rate.value / 2.0));
 }
 
-// sum taps[k] exp(-i w k) and sum k taps[k] exp(-i w k), each angle for itself: none drifts.
+// sum taps[k] exp(-i w k) and sum k taps[k] exp(-i w k). Each angle of a run's first tap for
+// itself, so that none drifts; within a run by rotation.
 struct Sums {
   std::complex<Real> plain;
   std::complex<Real> weighted;
 };
 
 Sums sums(const Taps& taps, Hertz at, Hertz rate) {
+  constexpr std::size_t run = 64;
   const Real turns = Real{at.value} / Real{rate.value};
-  Sums made;
-  for (std::size_t k = 0; k < taps.size(); ++k) {
-    const Real turn = std::fmod(turns * static_cast<Real>(k), 1.0L);
-    const auto term =
-        std::polar(1.0L, -2 * std::numbers::pi_v<Real> * turn) * static_cast<Real>(taps[k]);
-    made.plain += term;
-    made.weighted += static_cast<Real>(k) * term;
+  const Real turn_angle = -2 * std::numbers::pi_v<Real>;
+  const Real step_cos = std::cos(turn_angle * turns);
+  const Real step_sin = std::sin(turn_angle * turns);
+  Real sum[4] = {};
+  for (std::size_t begin = 0; begin < taps.size(); begin += run) {
+    const Real angle = turn_angle * std::fmod(turns * static_cast<Real>(begin), 1.0L);
+    Real re = std::cos(angle);
+    Real im = std::sin(angle);
+    for (std::size_t k = begin; k < std::min(begin + run, taps.size()); ++k) {
+      const auto tap = static_cast<Real>(taps[k]);
+      const auto weight = static_cast<Real>(k);
+      sum[0] += tap * re;
+      sum[1] += tap * im;
+      sum[2] += weight * (tap * re);
+      sum[3] += weight * (tap * im);
+      const Real turned = re * step_cos - im * step_sin;
+      im = re * step_sin + im * step_cos;
+      re = turned;
+    }
   }
-  return made;
+  return {{sum[0], sum[1]}, {sum[2], sum[3]}};
 }
 
 // c0 + c1/z + c2/z^2 = (p0 + p1 s + p2 s^2) / (1 + s)^2 with s = (1 - 1/z) / (1 + 1/z) = i tan(w /
@@ -95,6 +110,7 @@ double delay(const Taps& taps, Hertz at, Hertz rate) {
                       [&](double a, double b) { return a == sign * b; });
   };
   if (mirrored(1.0) || mirrored(-1.0)) return static_cast<double>(taps.size() - 1) / 2.0;
+  if (at.value == 0.0) return group_delay(taps);
   const Sums s = sums(taps, at, rate);
   if (std::abs(s.plain) == 0.0L) return std::numeric_limits<double>::quiet_NaN();
   return static_cast<double>(std::real(s.weighted / s.plain));

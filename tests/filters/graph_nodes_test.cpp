@@ -349,6 +349,18 @@ TEST_CASE("what a node needs and does not get is named with node and place") {
     // The place stands there once.
     CHECK(message.find("g.yaml", 1) == std::string::npos);
   }
+  // What would take more memory than is allowed is not begun.
+  for (const char* const large :
+       {"type: median, input: s, window: 268435456", "type: resample, input: s, up: 50000, down: 1",
+        "type: fir_lowpass, input: s, taps: 1048576, cutoff: 5 Hz",
+        "type: welch, input: s/c0, segment: 16777216",
+        "type: moving_average, input: s, window: 9999999"}) {
+    CAPTURE(large);
+    CHECK_THAT(message_of([&] {
+                 (void)Graph(parse({large}), {doubles("s", 2, Rate(1000, 1))}, 1024, 64 << 20);
+               }),
+               Contains("g.yaml:2:5: node 'n0': needs ") && Contains("64.0 MiB are left"));
+  }
   CHECK_THAT(message_of([] {
                (void)Graph(parse({"type: thermocouple, input: s, thermocouple: K"}),
                            {doubles("s", 1, Rate(1, 1), "V")});

@@ -323,6 +323,14 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
       {"graph:\n  - {id: a, id: b, type: calibrate, input: ecg}\n",
        {"g.yaml:2:", "'id' stands twice"}},
       {"graph:\n  - {id: spillway, type: calibrate, input: ecg}\n", {"g.yaml:2:5", "reserved"}},
+      {node("type: interpolate, input: ecg, rate: 5"), {"g.yaml:2:", "'rate'", "units Hz"}},
+      {node("type: interpolate, input: ecg, rate: 1e-30 Hz"), {"g.yaml:2:", "'rate'", "1e12 Hz"}},
+      {node("type: mix, input: ecg, matrix: [[1, 0], [0, 1]], names: [a, a]"),
+       {"g.yaml:2:5", "node 'n'", "two channels are called 'a'"}},
+      {node("type: mix, input: ecg, matrix: [[1, 0]], names: [time]"),
+       {"g.yaml:2:5", "node 'n'", "'time'", "reserved"}},
+      {node("type: mix, input: ecg, matrix: [[1, 0]], names: [a/b]"),
+       {"g.yaml:2:5", "node 'n'", "'a/b'", "no '/'"}},
       {"graph: 3\n", {"g.yaml:1:8", "list"}},
       {"graph:\n  - {id: a, type: calibrate, input: ecg\n", {"g.yaml:"}},
   };
@@ -331,5 +339,6 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
     CAPTURE(c.yaml, message);
     for (const std::string& part : c.parts) CHECK(contains(message, part));
     CHECK(message.find('\n') == std::string::npos);
+    CHECK(message.find("g.yaml") == message.rfind("g.yaml"));
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "spillway/filters/iir.hpp"
+#include "spillway/filters/savitzky_golay.hpp"
 #include "support.hpp"
 #include "support/catch.hpp"
 
@@ -104,6 +105,15 @@ TEST_CASE("group delay of zeros on the unit circle is that around them") {
   CHECK(group_delay(std::vector<double>{1, 1, 1, 1}, {0.25}, 1_Hz) == 1.5);
   CHECK(std::isnan(group_delay(std::vector<double>{0.0, 1.0, 2.0, 1.0}, {0.5}, 1_Hz)) ==
         (frequency_response(std::vector<double>{0.0, 1.0, 2.0, 1.0}, {0.5}, 1_Hz) == 0.0));
+}
+
+TEST_CASE("group delay at 0 Hz of taps whose sum is 0, by rounding or not, is that close by") {
+  const std::vector<double> slope = design(SavitzkyGolay{25, 3, 1}, 1_kHz);
+  CHECK(group_delay(slope, 0_Hz, 1_kHz) == Approx(0.0).margin(1e-9));
+  for (const std::vector<double>& taps :
+       {std::vector{1.0, -2.0, 0.5, 0.5}, {0.1, 0.2, -0.3}, slope})
+    CHECK(group_delay(taps, 0_Hz, 1_kHz) ==
+          Approx(group_delay(taps, {0.01}, 1_kHz)).epsilon(1e-3).margin(1e-4));
 }
 
 TEST_CASE(

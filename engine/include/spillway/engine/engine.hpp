@@ -85,7 +85,7 @@ struct Publication {
 
 struct EngineOptions {
   std::string title = {};
-  std::uint64_t memory_budget = std::uint64_t{1} << 30;  // bytes, for all rings together
+  std::uint64_t memory_budget = std::uint64_t{1} << 30;  // bytes, for all rings and windows
   std::string configuration = {};                        // stored in recordings as given
   bool graph_thread = true;  // false: the caller runs the graph with step()
   std::vector<Publication> publish = {};

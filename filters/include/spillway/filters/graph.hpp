@@ -34,7 +34,10 @@ class Graph {
   // unknown input (with the nearest name), cycle, a name used twice, a filter
   // that needs a rate on an irregular stream, a parameter out of range, a cut-off at or above
   // Nyquist.
-  Graph(GraphSpec spec, std::vector<StreamInfo> inputs, std::size_t block_frames = 1024);
+  // `memory_limit`: bytes, roughly, for what filters keep of the past and make of a block; a
+  // node that needs more than is left is refused before it is made.
+  Graph(GraphSpec spec, std::vector<StreamInfo> inputs, std::size_t block_frames = 1024,
+        std::uint64_t memory_limit = std::uint64_t{1} << 33);
   Graph(Graph&&) noexcept;
   Graph& operator=(Graph&&) noexcept;
   ~Graph();

@@ -24,8 +24,8 @@ using LinearSystem = std::variant<Sos, std::vector<double>>;
                                                       Hertz rate);
 
 // - d arg H / d (2 pi at / rate), in samples; may be negative. A zero on the unit circle counts
-// with its limit, without the jump of the phase; so it does for symmetric and antisymmetric taps.
-// Other taps have no group delay where H is 0: NaN.
+// with its limit, without the jump of the phase; so it does for symmetric and antisymmetric taps,
+// and at 0 Hz for all taps. Elsewhere other taps have no group delay where H is 0: NaN.
 // Throws Error as frequency_response does.
 [[nodiscard]] double group_delay(const LinearSystem& system, Hertz at, Hertz rate);
 
