@@ -39,7 +39,8 @@ std::vector<T> by_definition(const std::vector<T>& in, std::size_t lanes, std::s
     out[i] = n == 0 ? not_a_number<T>
              : n % 2 == 1
                  ? valid[n / 2]
-                 : static_cast<T>((static_cast<long double>(valid[n / 2 - 1]) + valid[n / 2]) / 2);
+                 // Halving is exact, so this rounds once; in long double it would round twice.
+                 : (valid[n / 2 - 1] + valid[n / 2]) / T(2);
   }
   return out;
 }
