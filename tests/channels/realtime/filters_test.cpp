@@ -16,6 +16,7 @@
 #include "spillway/filters/moving_average.hpp"
 #include "spillway/filters/resample.hpp"
 #include "spillway/filters/savitzky_golay.hpp"
+#include "spillway/filters/sliding.hpp"
 #include "spillway/filters/sos.hpp"
 
 using namespace spillway;
@@ -133,9 +134,15 @@ struct Chain {
         {"valid", {"average"}, MovingAverage{.window = 5, .nan = NanPolicy::ignore}, {}});
     made.nodes.push_back({"one", {"stream/ch2"}, Calibrate{Linear{3.0, 4.0}, "mV"}, {}});
     made.nodes.push_back({"counts", {"raw(stream/ch0)"}, Calibrate{}, {}});
+    // Lanes that are gathered.
+    made.nodes.push_back({"sum", {"average/ch1", "stream"}, Arithmetic{}, {}});
     if (regular) {
       made.nodes.push_back({"low", {"average"}, lowpass(Butterworth{5}, Hertz{40}), {}});
       made.nodes.push_back({"again", {"raw(stream)"}, lowpass(Butterworth{2}, Hertz{100}), {}});
+      made.nodes.push_back({"twice", {"low"}, Resample{.up = 2, .down = 1}, {}});
+      made.nodes.push_back({"same", {"twice"}, Decimate{.factor = 2}, {}});
+    } else {
+      made.nodes.push_back({"grid", {"sum"}, Interpolate{.rate = Rate(1'000'000'000, 7)}, {}});
     }
     return made;
   }
@@ -155,8 +162,10 @@ struct Chain {
     for (;;) {
       const Chunk chunk = reader.read(block);
       graph.process(0, chunk, block, reader.calibrations(chunk.calibrations));
-      for (std::size_t node = 0; node < graph.spec().nodes.size(); ++node)
-        made += graph.output(node).frames.count();
+      do {
+        for (std::size_t node = 0; node < graph.spec().nodes.size(); ++node)
+          made += graph.output(node).frames.count();
+      } while (graph.process_rest(0));
       if (chunk.stop == Stop::drained) break;
     }
     if (n % 50 == 0) graph.reset();
@@ -194,6 +203,21 @@ TEST_CASE("filters are fit for real time") {
           check("low-pass of order " + std::to_string(order),
                 SosFilter(design(lowpass(Butterworth{order}, Hertz{40}), Hertz{1000}),
                           {.initial = initial, .nan = nan, .gap = gap}, lanes));
+  check("low-pass in blocks", SosFilter(design(lowpass(Butterworth{5}, Hertz{40}), Hertz{1000}),
+                                        {.form = Form::block}, lanes));
+}
+
+TEST_CASE("sliding statistics are fit for real time, whatever the window") {
+  // 128: from here on a median is kept in heaps.
+  for (const std::uint64_t window : {1U, 5U, 32U, 127U, 128U, 3000U})
+    for (const NanPolicy nan : {NanPolicy::propagate, NanPolicy::ignore}) {
+      const std::string of = " of " + std::to_string(window);
+      check("median" + of, SlidingMedianFilter({.window = window, .nan = nan}, lanes));
+      check("minimum" + of, SlidingMinFilter({.window = window, .nan = nan}, lanes));
+      check("maximum" + of, SlidingMaxFilter({.window = window, .nan = nan}, lanes));
+      check("rms" + of, SlidingRmsFilter({.window = window, .nan = nan}, lanes));
+      check("standard deviation" + of, SlidingStdFilter({.window = window, .nan = nan}, lanes));
+    }
 }
 
 TEST_CASE("filters with a finite impulse response are fit for real time, by FFT too") {
