@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "spillway/channels/error.hpp"
+#include "spillway/filters/graph.hpp"
 #include "strict_yaml.hpp"
 
 namespace spillway {

@@ -289,9 +289,12 @@ struct Graph::Impl {
       made.info.rate = made.prepared.grid;
       made.grid.timed_by = index;
     }
-    take_memory(9.0 * static_cast<double>(made.prepared.most_frames) *
+    constexpr double value_and_quality = sizeof(double) + sizeof(Quality);
+    take_memory(value_and_quality * static_cast<double>(made.prepared.most_frames) *
                 static_cast<double>(made.info.channels.size()));
     if (made.edges.size() > 1 || !made.edges.front().lanes.empty()) {
+      take_memory(value_and_quality * static_cast<double>(feed.most_frames) *
+                  static_cast<double>(made.lanes_in));
       made.gathered.resize(feed.most_frames * made.lanes_in);
       made.gathered_quality.resize(feed.most_frames * made.lanes_in);
     }

@@ -124,8 +124,7 @@ Prepared make(const ExponentialAverage& kind, const Feed& feed) {
   ExponentialAverageFilter filter(kind, feed.rate, feed.channels.size());
   const double alpha = filter.alpha();
   Prepared made = like(feed, std::move(filter));
-  // Irregular ones have no transfer function.
-  // Nor have those so slow that alpha - 1 is -1.
+  // Irregular ones have no transfer function, nor have those so slow that alpha - 1 is -1.
   if (alpha - 1.0 > -1.0) made.system = Sos{{{alpha, 0.0, 0.0, alpha - 1.0, 0.0}}};
   return made;
 }

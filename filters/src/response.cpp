@@ -117,9 +117,7 @@ double delay(const Taps& taps, Hertz at, Hertz rate) {
 }
 
 std::vector<double> output(const Sos& sos, std::vector<double> values) {
-  SosFilter filter(sos, {}, 1);
-  std::vector<Quality> quality(values.size());
-  filter.process({values, quality, 1}, {values, quality, 1});
+  SosBank<double>(sos, Form::df2t, 1).process(values.data(), values.data(), values.size());
   return values;
 }
 

@@ -117,22 +117,9 @@ std::uint64_t settling_bound(const Sos& sos, double level) {
 }
 
 std::vector<double> impulse_response(const Sos& sos, std::size_t samples) {
-  struct State {
-    double z1 = 0.0;
-    double z2 = 0.0;
-  };
-  std::vector<State> states(sos.sections.size());
   std::vector<double> response(samples);
-  for (std::size_t k = 0; k < samples; ++k) {
-    double v = k == 0 ? 1.0 : 0.0;
-    for (std::size_t i = 0; i < states.size(); ++i) {
-      const Sos::Section& c = sos.sections[i];
-      const double y = c.b0 * v + states[i].z1;
-      states[i] = {(c.b1 * v - c.a1 * y) + states[i].z2, c.b2 * v - c.a2 * y};
-      v = y;
-    }
-    response[k] = v;
-  }
+  if (samples > 0) response[0] = 1.0;
+  SosBank<double>(sos, Form::df2t, 1).process(response.data(), response.data(), samples);
   return response;
 }
 

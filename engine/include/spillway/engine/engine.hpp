@@ -16,13 +16,14 @@
 #include "spillway/channels/writer.hpp"
 #include "spillway/engine/event.hpp"
 #include "spillway/engine/source.hpp"
-#include "spillway/filters/graph.hpp"
 #include "spillway/filters/graph_spec.hpp"
 #include "spillway/storage/output_file.hpp"
 #include "spillway/storage/sink.hpp"
 #include "spillway/storage/stream_log.hpp"
 
 namespace spillway {
+
+class Graph;
 
 // Something with samples: a stream or a node of the graph, by name; what
 // graph().add and record() take.
