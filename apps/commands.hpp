@@ -52,4 +52,13 @@ struct ResponseArguments {
 };
 int response(const ResponseArguments& arguments);
 
+struct GraphArguments {
+  std::string path;
+  std::string output;             // empty: no drawing
+  std::optional<double> rate_hz;  // of the streams of a graph alone
+  bool force = false;
+  bool json = false;
+};
+int graph(const GraphArguments& arguments);
+
 }  // namespace spillway::apps

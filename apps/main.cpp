@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  spillway demo\n"
       "  spillway record experiment.yaml -o data/\n"
+      "  spillway graph experiment.yaml -o experiment.svg\n"
       "  spillway info data/run.h5\n"
       "  spillway channels\n"
       "  spillway tail ecg --every 1");
@@ -140,6 +141,34 @@ int main(int argc, char** argv) {
   response_command->callback([&] {
     if (*response_rate_option) response.rate_hz = response_rate;
     status = apps::response(response);
+  });
+
+  apps::GraphArguments graph;
+  double graph_rate = 0.0;
+  CLI::App* graph_command = app.add_subcommand(
+      "graph", "Check a configuration and show its streams and nodes, as a table or drawn");
+  graph_command->add_option("file", graph.path, "a configuration, or a graph alone")->required();
+  CLI::Option* graph_output_option = graph_command->add_option(
+      "-o,--output", graph.output, "SVG file to draw into, instead of the table");
+  CLI::Option* graph_rate_option =
+      graph_command
+          ->add_option("--rate", graph_rate, "of the input, in Hz, where the file has no sources")
+          ->check(CLI::PositiveNumber)
+          ->check(a_number);
+  graph_command->add_flag("-f,--force", graph.force, "replace the file if it exists")
+      ->needs(graph_output_option);
+  graph_command->add_flag("--json", graph.json, "as JSON on standard output");
+  graph_command->footer(
+      "Nothing is acquired, and no recording is touched.\n"
+      "DELAY: against the stream that a node comes from, at low frequency, in samples of it.\n"
+      "MEMORY: how long a doubtful sample marks the output, in samples of the node's input.\n"
+      "Examples:\n"
+      "  spillway graph experiment.yaml\n"
+      "  spillway graph experiment.yaml -o experiment.svg\n"
+      "  spillway graph filters.yaml --rate 1000 --json");
+  graph_command->callback([&] {
+    if (*graph_rate_option) graph.rate_hz = graph_rate;
+    status = checked_output(apps::graph(graph));
   });
 
   apps::DemoArguments demo;

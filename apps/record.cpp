@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -12,8 +13,36 @@ namespace spillway::apps {
 
 namespace {
 
+using Json = nlohmann::ordered_json;
+
+Json json_of(const DurationHistogram::Snapshot& times) {
+  const auto seconds = [](std::chrono::nanoseconds t) {
+    return std::chrono::duration<double>(t).count();
+  };
+  return {{"blocks", times.count},
+          {"seconds", seconds(times.sum)},
+          {"p50", seconds(times.quantile(0.5))},
+          {"p99", seconds(times.quantile(0.99))},
+          {"longest", seconds(times.longest)}};
+}
+
+// One for each thread of the graph that had anything to do.
+Json json_of(const std::vector<GraphPartStatus>& graph) {
+  Json parts = Json::array();
+  for (const GraphPartStatus& part : graph) {
+    if (part.nodes.empty()) continue;
+    Json nodes = Json::array();
+    for (const GraphPartStatus::Node& node : part.nodes)
+      nodes.push_back({{"id", node.id},
+                       {"frames_in", node.frames_in},
+                       {"frames_out", node.frames_out},
+                       {"time", json_of(node.time)}});
+    parts.push_back({{"latency", json_of(part.latency)}, {"nodes", std::move(nodes)}});
+  }
+  return parts;
+}
+
 void print_json(const RunResult& result) {
-  using Json = nlohmann::ordered_json;
   Json json{{"seconds", result.seconds}, {"interrupted", result.interrupted}};
   json["recordings"] = Json::array();
   for (const RecordingReport& r : result.report.recordings) {
@@ -29,6 +58,7 @@ void print_json(const RunResult& result) {
                                       {"missing", s.counts.missing}});
     json["recordings"].push_back(std::move(recording));
   }
+  json["graph"] = json_of(result.graph);
   json["errors"] = result.report.errors;
   tell(stdout, "{}\n", json.dump(2));
 }

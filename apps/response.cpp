@@ -6,16 +6,15 @@
 #include <filesystem>
 #include <fstream>
 #include <numbers>
-#include <set>
 #include <vector>
 
 #include "commands.hpp"
+#include "graph_file.hpp"
 #include "run.hpp"
 #include "spillway/channels/error.hpp"
-#include "spillway/engine/configuration.hpp"
-#include "spillway/filters/graph.hpp"
 #include "spillway/filters/response.hpp"
 #include "spillway/storage/output_file.hpp"
+#include "text.hpp"
 
 namespace spillway::apps {
 
@@ -71,20 +70,6 @@ Curves curves_of(const LinearSystem& system, Hertz rate) {
   return curves;
 }
 
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char c : text) {
-    switch (c) {
-      case '<': safe += "&lt;"; break;
-      case '>': safe += "&gt;"; break;
-      case '&': safe += "&amp;"; break;
-      case '"': safe += "&quot;"; break;
-      default: safe += c;
-    }
-  }
-  return safe;
-}
-
 // Steps of 1, 2 or 5 times a power of ten, of which about four fit into the range.
 double step_of(double range) {
   const double rough = range / 4.0;
@@ -92,13 +77,6 @@ double step_of(double range) {
   for (const double factor : {1.0, 2.0, 5.0})
     if (factor * power >= rough) return factor * power;
   return 10.0 * power;
-}
-
-std::string hertz(double f) {
-  if (f >= 1e6) return fmt::format("{:g} MHz", f / 1e6);
-  if (f >= 1e3) return fmt::format("{:g} kHz", f / 1e3);
-  if (f >= 1.0) return fmt::format("{:g} Hz", f);
-  return fmt::format("{:g} mHz", f * 1e3);
 }
 
 // One drawing: panels below each other.
@@ -217,59 +195,11 @@ class Drawing {
   double y_ = 0.0;
 };
 
-// A graph alone: what its nodes read and is no node is a stream of one channel at `rate`.
-Graph graph_alone(GraphSpec spec, Hertz rate) {
-  std::set<std::string> ids;
-  for (const NodeSpec& node : spec.nodes) ids.insert(node.id);
-  std::set<std::string> names;
-  std::vector<StreamInfo> streams;
-  for (const NodeSpec& node : spec.nodes)
-    for (std::string input : node.inputs) {
-      if (input.starts_with("raw(") && input.ends_with(")"))
-        input = input.substr(4, input.size() - 5);
-      const auto slash = input.find('/');
-      const std::string name = input.substr(0, slash);
-      const std::string channel = slash == std::string::npos ? "x" : input.substr(slash + 1);
-      if (ids.contains(name)) continue;
-      if (names.insert(name).second) {
-        StreamInfo info;
-        info.name = name;
-        info.rate = Rate(rate);
-        streams.push_back(std::move(info));
-      }
-      for (StreamInfo& info : streams)
-        if (info.name == name && std::ranges::none_of(info.channels, [&](const ChannelInfo& c) {
-              return c.name == channel;
-            })) {
-          ChannelInfo made;
-          made.name = channel;
-          // The one unit that some kind of node insists on.
-          made.unit = "mV";
-          info.channels.push_back(std::move(made));
-        }
-    }
-  return Graph(std::move(spec), std::move(streams), 1);
-}
-
-Graph graph_in(const ResponseArguments& arguments) {
-  if (arguments.rate_hz) {
-    std::ifstream file(arguments.path, std::ios::binary);
-    if (!file) throw Error(fmt::format("{}: can't be read", arguments.path));
-    const std::string text(std::istreambuf_iterator<char>(file), {});
-    return graph_alone(graph_from_yaml(text, arguments.path), {*arguments.rate_hz});
-  }
-  const Configuration configuration = read_configuration(arguments.path);
-  EngineOptions options = engine_options(configuration);
-  options.publish.clear();  // nothing runs
-  Engine engine(std::move(options));
-  return prepare_graph(engine, configuration);
-}
-
 }  // namespace
 
 int response(const ResponseArguments& arguments) {
   namespace fs = std::filesystem;
-  const Graph graph = graph_in(arguments);
+  const Graph graph = read_graph(arguments.path, arguments.rate_hz).graph;
   const fs::path path = arguments.output.empty()
                             ? fs::path(fs::path(arguments.path).stem().string() + "-response.svg")
                             : fs::path(arguments.output);
@@ -286,7 +216,7 @@ int response(const ResponseArguments& arguments) {
         tell(stderr, "'{}' is not drawn: its samples come at irregular times\n", node.id);
       continue;
     }
-    const Hertz rate = graph.system_rate(i);
+    const Hertz rate = graph.feed_rate(i)->hertz();
     const double delay = group_delay(*system, {0.0}, rate);
     const std::uint64_t settling = settling_samples(*system, 1e-3);
     drawing.heading(fmt::format("{} ({})", node.id, kind_name(node.kind)),

@@ -68,7 +68,9 @@ Totals total(const std::vector<RecordingStatus>& all) {
 // Worth a line of its own while it runs; the rest shows in the status line and the report.
 bool is_news(EventKind kind) {
   return kind == EventKind::samples_lost || kind == EventKind::falling_behind ||
-         kind == EventKind::recording_failed || kind == EventKind::source_failed;
+         kind == EventKind::recording_failed || kind == EventKind::source_failed ||
+         kind == EventKind::wait_ended || kind == EventKind::node_failed ||
+         kind == EventKind::graph_changed;
 }
 
 void show_events(Subscription& events, StatusLine& line, bool quiet, int& shown) {
@@ -138,6 +140,7 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
   RunResult result;
   result.interrupted = StopOnSignals::requested();
   result.report = engine.stop();
+  result.graph = engine.graph_status();
   result.seconds = elapsed();
   show_events(events, line, options.quiet, shown);
   return result;

@@ -31,6 +31,7 @@ struct RunOptions {
 
 struct RunResult {
   Report report;
+  std::vector<GraphPartStatus> graph;
   double seconds = 0.0;
   bool interrupted = false;
 };

@@ -16,6 +16,7 @@
 #include "cores.hpp"
 #include "files.hpp"
 #include "filters.hpp"
+#include "graph.hpp"
 #include "interrupt.hpp"
 #include "jitter.hpp"
 #include "machine.hpp"
@@ -48,6 +49,7 @@ struct Parts {
   bool path = false;
   bool jitter = false;
   bool filters = false;
+  bool graph = false;
 };
 
 template <class T>
@@ -93,6 +95,16 @@ FilterOptions filter_options(const Arguments& a) {
   return options;
 }
 
+GraphOptions graph_options(const Arguments& a) {
+  GraphOptions options;
+  options.rounds = chosen(a.rounds, a.quick ? std::uint64_t{5} : options.rounds);
+  // A quarter of the longest workload of the ring.
+  const std::uint64_t share = std::max<std::uint64_t>(a.samples / 4, 1);
+  options.samples = a.samples != 0 ? share : a.quick ? std::uint64_t{1} << 19 : options.samples;
+  options.only = a.workloads;
+  return options;
+}
+
 // CLI::Range lets "nan" through, which is neither below nor above.
 std::string a_number(const std::string& text) {
   return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is not a number" : "";
@@ -126,6 +138,7 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
   const PathOptions path = path_options(a);
   const JitterOptions jitter = jitter_options(a);
   const FilterOptions filters = filter_options(a);
+  const GraphOptions graph = graph_options(a);
   if (!a.isa.empty()) use_isa(a.isa);
   if (parts.ring)
     results.settings.insert(results.settings.end(),
@@ -145,6 +158,11 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
                             {{"filter rounds", std::to_string(filters.rounds)},
                              {"filter samples", std::to_string(filters.samples)},
                              {"filter instruction set", isa_in_use()}});
+  if (parts.graph)
+    results.settings.insert(results.settings.end(),
+                            {{"graph rounds", std::to_string(graph.rounds)},
+                             {"graph samples", std::to_string(graph.samples)},
+                             {"graph instruction set", isa_in_use()}});
   print(heading(results));
   Progress progress;
   const Disturbance disturbance;
@@ -160,6 +178,7 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
   if (parts.path) keep(measure_path(path, with_a_third(cores), clock, progress, show));
   if (parts.jitter) keep(measure_jitter(jitter, cores, progress, remarks, show));
   if (parts.filters) keep(measure_filters(filters, cores.at(0), clock, progress, show));
+  if (parts.graph) keep(measure_graph(graph, cores.at(0), clock, progress, show));
   for (std::string& warning : disturbance.warnings(clock)) remarks.push_back(std::move(warning));
   if (!remarks.empty()) print("\n");
   for (std::string& remark : remarks) {
@@ -185,7 +204,7 @@ void write_report(const std::vector<std::string>& paths, const std::string& outp
 int main(int argc, char** argv) {
   CLI::App app(
       "How long a push takes, how late a sample comes, how punctually this machine wakes a thread, "
-      "what filters cost.",
+      "what filters and graphs cost.",
       "rt-bench");
   app.footer(
       "Exit status: 0 all went well; 1 an error, told in one line; 128 and the signal if one "
@@ -252,11 +271,20 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember(isas()));
   filters->callback([&] { parts.filters = true; });
 
-  CLI::App* everything = app.add_subcommand("all", "ring, path, jitter and filters");
+  CLI::App* graph = app.add_subcommand(
+      "graph", "What a graph adds to its filters, and how long one takes to build");
+  measuring(graph);
+  sampled(graph);
+  graph->add_option("--workload", arguments.workloads, "only these workloads")
+      ->check(CLI::IsMember(graph_workloads()))
+      ->delimiter(',');
+  graph->callback([&] { parts.graph = true; });
+
+  CLI::App* everything = app.add_subcommand("all", "ring, path, jitter, filters and graph");
   measuring(everything);
   sampled(everything);
   timed(everything);
-  everything->callback([&] { parts = {true, true, true, true}; });
+  everything->callback([&] { parts = {true, true, true, true, true}; });
 
   std::vector<std::string> files;
   std::string output = "report.html";
@@ -271,7 +299,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     if (app.get_subcommands().empty())
       throw Error(
-          "one of ring, path, jitter, filters, all, report is wanted; rt-bench --help tells more");
+          "one of ring, path, jitter, filters, graph, all, report is wanted; rt-bench --help tells "
+          "more");
     if (*report_command) {
       write_report(files, output);
     } else {

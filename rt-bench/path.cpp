@@ -66,7 +66,7 @@ void measure(const Way& way, Strategy strategy, const PathOptions& options,
   std::uint64_t missing = 0;
   // The graph thread inherits the core of whoever starts the engine.
   on_core(cores[1], [&] {
-    Engine engine({.graph_thread = way.own_thread});
+    Engine engine({.graph_threads = way.own_thread ? 1U : 0U});
     const Channel<double> input = engine.add_channel<double>({.name = "input", .rate = 10_kHz});
     Signal output = input;
     if (way.graph) output = add_graph(engine, input);

@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
 #include <unordered_set>
 
 #include "spillway/channels/error.hpp"
@@ -13,7 +17,48 @@ namespace {
 constexpr std::uint64_t most_samples = std::uint64_t{1} << 40;
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+// Since 1970, of "2018-06-21T18:21:56.25"; none if it is not of this form.
+std::optional<Time> since_1970(const std::string& text) {
+  int year = 0;
+  unsigned month = 0;
+  unsigned day = 0;
+  unsigned hour = 0;
+  unsigned minute = 0;
+  unsigned second = 0;
+  int read = 0;
+  if (std::sscanf(text.c_str(), "%4d-%2u-%2uT%2u:%2u:%2u%n", &year, &month, &day, &hour, &minute,
+                  &second, &read) != 6)
+    return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month),
+                                         std::chrono::day(day)};
+  // What a Time can tell from 1970.
+  if (!date.ok() || year < 1678 || year > 2261 || hour > 23 || minute > 59 || second > 59)
+    return std::nullopt;
+  std::string_view rest = std::string_view(text).substr(static_cast<std::size_t>(read));
+  std::int64_t fraction_ns = 0;
+  if (rest.starts_with('.')) {
+    rest.remove_prefix(1);
+    for (std::int64_t unit = 100'000'000; !rest.empty() && rest[0] >= '0' && rest[0] <= '9';
+         unit /= 10, rest.remove_prefix(1))
+      fraction_ns += (rest[0] - '0') * unit;
+  }
+  if (!rest.empty()) return std::nullopt;
+  return Time(std::chrono::sys_days(date).time_since_epoch()) + std::chrono::hours(hour) +
+         std::chrono::minutes(minute) + std::chrono::seconds(second) + Time(fraction_ns);
+}
 }  // namespace
+
+std::optional<Time> time_between(const Origin& from, const Origin& to) {
+  if (from == to) return Time(0);
+  if (from.kind != to.kind || from.kind == Origin::Kind::unknown) return std::nullopt;
+  const std::optional<Time> a = since_1970(from.text);
+  const std::optional<Time> b = since_1970(to.text);
+  if (!a || !b) return std::nullopt;
+  const std::int64_t limit = std::int64_t{1} << 62;
+  if (std::abs(a->count()) > limit || std::abs(b->count()) > limit) return std::nullopt;
+  return *b - *a;
+}
 
 bool is_name(const std::string& name) {
   return !name.empty() && name.size() <= 200 && name != "." && name != ".." &&

@@ -259,11 +259,27 @@ std::vector<std::string> add_sources_and_graph(Engine& engine, const Configurati
   return remarks;
 }
 
+// What is published and recorded must be there.
+void check_names(const Engine& engine, const Configuration& configuration) {
+  const std::vector<std::string> known = engine.names();
+  const auto check = [&](const std::string& where, const std::string& name) {
+    if (std::ranges::find(known, name) == known.end())
+      throw Error(
+          fmt::format("{}: no stream or node '{}'{}", where, name, yaml::suggestion(name, known)));
+  };
+  for (std::size_t i = 0; i < configuration.publish.size(); ++i)
+    check(configuration.publish_where[i], configuration.publish[i].stream);
+  for (const RecordConfiguration& record : configuration.recordings)
+    for (const std::string& name : record.streams) check(record.where, name);
+}
+
 }  // namespace
 
 Graph prepare_graph(Engine& engine, const Configuration& configuration) {
   (void)add_sources_and_graph(engine, configuration);
-  return engine.prepared_graph();
+  Graph graph = engine.prepared_graph();
+  check_names(engine, configuration);
+  return graph;
 }
 
 std::vector<std::string> set_up(Engine& engine, const Configuration& configuration,
@@ -271,17 +287,9 @@ std::vector<std::string> set_up(Engine& engine, const Configuration& configurati
   std::vector<std::string> remarks = add_sources_and_graph(engine, configuration);
   // Wrong graphs are told before any file is claimed.
   (void)engine.prepared_graph();
+  check_names(engine, configuration);
   const std::vector<std::string> known = engine.names();
-  for (std::size_t i = 0; i < configuration.publish.size(); ++i)
-    if (const std::string& name = configuration.publish[i].stream;
-        std::ranges::find(known, name) == known.end())
-      throw Error(fmt::format("{}: no stream or node '{}'{}", configuration.publish_where[i], name,
-                              yaml::suggestion(name, known)));
   for (const RecordConfiguration& record : configuration.recordings) {
-    for (const std::string& name : record.streams)
-      if (std::ranges::find(known, name) == known.end())
-        throw Error(fmt::format("{}: no stream or node '{}'{}", record.where, name,
-                                yaml::suggestion(name, known)));
     const std::vector<std::string>& streams = record.streams.empty() ? known : record.streams;
     const auto add = [&](std::string path, const std::vector<std::string>& names) {
       std::vector<Signal> signals;

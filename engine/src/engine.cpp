@@ -9,38 +9,18 @@
 #include <mutex>
 #include <thread>
 
-#include "graph_runner.hpp"
+#include "live_graph.hpp"
 #include "progress.hpp"
 #include "recorder.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/filters/graph.hpp"
 #include "spillway/storage/csv_sink.hpp"
 #include "spillway/storage/hdf5_sink.hpp"
+#include "streams.hpp"
 
 namespace spillway {
 
 namespace {
-
-// Derived rings keep as much as what they are derived from, in time; of blocks of
-// `most_frames`, a few in any case.
-StreamInfo ring_for(const StreamInfo& output, const StreamInfo& source, std::size_t most_frames) {
-  StreamInfo info = output;
-  double capacity = static_cast<double>(capacity_in_samples(source).value);
-  if (output.rate && source.rate)
-    capacity *= output.rate->hertz().value / source.rate->hertz().value;
-  info.capacity =
-      SampleCount{std::max<std::uint64_t>(static_cast<std::uint64_t>(std::ceil(capacity)),
-                                          std::max<std::uint64_t>(4 * most_frames, 64))};
-  info.largest_block.value =
-      std::min<std::uint64_t>(source.largest_block.value, std::max<std::size_t>(most_frames, 1));
-  info.mark_capacity = source.mark_capacity;
-  info.follow_stamps = false;
-  info.publish_as.clear();
-  return info;
-}
-
-constexpr auto longest_graph_nap = std::chrono::milliseconds(2);
-constexpr auto shortest_graph_nap = std::chrono::microseconds(100);
 
 std::unique_ptr<Sink> sink_for(const RecordOptions& options) {
   const auto ends = [&](std::string_view suffix) { return options.path.ends_with(suffix); };
@@ -79,11 +59,6 @@ void GraphBuilder::add(GraphSpec spec) {
 }
 
 struct Engine::Impl {
-  struct Owned {
-    std::unique_ptr<Stream> stream;
-    Readers readers;
-    bool waits = false;
-  };
   struct Wanted {
     std::unique_ptr<Sink> sink;
     std::chrono::nanoseconds flush;
@@ -96,9 +71,11 @@ struct Engine::Impl {
   };
   class Context;
 
+  explicit Impl(EngineOptions chosen)
+      : options(std::move(chosen)), streams(options.memory_budget, options.publish) {}
+
   EngineOptions options;
-  std::vector<std::unique_ptr<Owned>> streams;  // raw ones first, then derived ones
-  std::uint64_t memory = 0;
+  Streams streams;  // raw ones first, then derived ones
   GraphBuilder graph;
   std::vector<Wanted> wanted;
   std::vector<Task> sources;
@@ -107,11 +84,9 @@ struct Engine::Impl {
   bool started = false;  // and stays so: an engine runs once
   bool stopped = false;
   bool start_tried = false;
-  std::unique_ptr<GraphRunner> runner;
-  std::thread graph_thread;
+  std::unique_ptr<LiveGraph> live;
   std::vector<std::unique_ptr<Recorder>> recorders;
   std::atomic<bool> running{false};  // sources
-  std::atomic<bool> graph_running{false};
   std::atomic<std::size_t> sources_left{0};
   std::atomic<bool> source_failed{false};
   std::mutex mutex;  // errors, and the stop signal sources sleep on
@@ -124,44 +99,10 @@ struct Engine::Impl {
   void must_be_building(const char* what) const {
     if (started) throw Error(fmt::format("engine: {} is for before start()", what));
   }
-  [[nodiscard]] Owned* find(const std::string& name) const noexcept {
-    for (const auto& s : streams)
-      if (s->stream->info().name == name) return s.get();
-    return nullptr;
+  [[nodiscard]] LiveGraph& running_graph() const {
+    if (!live) throw Error("engine: before start() the graph is changed by graph()");
+    return *live;
   }
-  [[nodiscard]] Owned& get(const std::string& name) const {
-    if (Owned* found = find(name)) return *found;
-    std::string known;
-    for (const auto& s : streams)
-      known += fmt::format("{}{}", known.empty() ? "" : ", ", s->stream->info().name);
-    throw Error(fmt::format("no stream or node '{}'; there are: {}", name, known));
-  }
-  Owned& add(StreamInfo info) {
-    for (const Publication& publication : options.publish)
-      if (publication.stream == info.name) {
-        if (!info.publish_as.empty())
-          throw Error(fmt::format("stream '{}' is to be published twice, as '{}' and '{}'",
-                                  info.name, info.publish_as, publication.name));
-        info.publish_as = publication.name.empty() ? info.name : publication.name;
-      }
-    check(info);
-    if (find(info.name)) throw Error(fmt::format("stream '{}' exists already", info.name));
-    const std::uint64_t bytes = Stream::memory_bytes(info);
-    if (memory + bytes > options.memory_budget)
-      throw Error(
-          fmt::format("stream '{}' needs {:.1f} MiB for its ring; {:.1f} MiB of the memory budget "
-                      "of {:.1f} MiB are taken",
-                      info.name, static_cast<double>(bytes) / 1048576.0,
-                      static_cast<double>(memory) / 1048576.0,
-                      static_cast<double>(options.memory_budget) / 1048576.0));
-    memory += bytes;
-    auto owned = std::make_unique<Owned>();
-    owned->stream = std::make_unique<Stream>(std::move(info));
-    return *streams.emplace_back(std::move(owned));
-  }
-
-  void prepare_graph(std::string& provenance);
-  void run_graph() noexcept;
   void run_source(Task& task) noexcept;
   void stop_sources() noexcept;
   // A `reason`: why the recordings are not complete.
@@ -175,10 +116,10 @@ class Engine::Impl::Context : public SourceContext {
     return engine_.running.load(std::memory_order_acquire);
   }
   bool wait_for_room(const StreamWriter& writer, SampleCount count) override {
-    const Owned& owned = engine_.get(writer.info().name);
-    const std::uint64_t capacity = owned.stream->capacity().value;
+    const EngineStream& waited = engine_.streams.get(writer.info().name);
+    const std::uint64_t capacity = waited.stream->capacity().value;
     while (running()) {
-      if (owned.readers.has_room(writer.pushed(), count.value, capacity)) return true;
+      if (waited.readers.has_room(writer.pushed(), count.value, capacity)) return true;
       std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
     return false;
@@ -211,18 +152,6 @@ void Engine::Impl::run_source(Task& task) noexcept {
   sources_left.fetch_sub(1, std::memory_order_acq_rel);
 }
 
-void Engine::Impl::run_graph() noexcept {
-  auto nap = std::chrono::nanoseconds(shortest_graph_nap);
-  while (graph_running.load(std::memory_order_acquire)) {
-    if (runner->step()) {
-      nap = shortest_graph_nap;
-      continue;
-    }
-    std::this_thread::sleep_for(nap);
-    nap = std::min(nap * 2, std::chrono::nanoseconds(longest_graph_nap));
-  }
-}
-
 void Engine::Impl::stop_sources() noexcept {
   {
     const std::scoped_lock lock(mutex);
@@ -233,33 +162,11 @@ void Engine::Impl::stop_sources() noexcept {
     if (task.thread.joinable()) task.thread.join();
 }
 
-void Engine::Impl::prepare_graph(std::string& provenance) {
-  if (graph.spec_.nodes.empty()) return;
-  std::vector<StreamInfo> infos;
-  std::size_t block = 1024;
-  for (const auto& s : streams) {
-    infos.push_back(s->stream->info());
-    block = std::min<std::size_t>(block, s->stream->capacity().value);
-  }
-  Graph ready(graph.spec_, infos, block, options.memory_budget - memory);
-  provenance = provenance_json(ready);
-  const std::size_t raw = streams.size();
-  std::vector<GraphRunner::Input> inputs;
-  for (std::size_t i = 0; i < raw; ++i)
-    inputs.push_back({streams[i]->stream.get(), nullptr, streams[i]->waits});
-  std::vector<GraphRunner::Output> outputs;
-  for (std::size_t n = 0; n < ready.spec().nodes.size(); ++n) {
-    const Owned& source = *streams[ready.source_of(n)];
-    Owned& made = add(ring_for(ready.output_info(n), source.stream->info(), ready.most_frames(n)));
-    made.waits = source.waits;
-    outputs.push_back({made.stream.get(), &made.readers});
-  }
-  for (std::size_t i = 0; i < raw; ++i) inputs[i].progress = &streams[i]->readers.add();
-  runner = std::make_unique<GraphRunner>(std::move(ready), inputs, outputs);
-}
-
-Engine::Engine(EngineOptions options) : impl_(std::make_unique<Impl>()) {
-  impl_->options = std::move(options);
+Engine::Engine(EngineOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {
+  constexpr std::size_t most_threads = 64;
+  if (impl_->options.graph_threads > most_threads)
+    throw Error(fmt::format("graph_threads {}: allowed are 0 to {}", impl_->options.graph_threads,
+                            most_threads));
 }
 
 Engine::~Engine() {
@@ -268,7 +175,7 @@ Engine::~Engine() {
 
 Stream& Engine::add_stream(StreamInfo info) {
   impl_->must_be_building("add_stream");
-  return *impl_->add(std::move(info)).stream;
+  return *impl_->streams.adopt(impl_->streams.make(std::move(info), 0)).stream;
 }
 
 Stream& Engine::add_single(ChannelOptions options, SampleType type) {
@@ -286,15 +193,16 @@ GraphBuilder& Engine::graph() noexcept { return impl_->graph; }
 
 Graph Engine::prepared_graph() const {
   std::vector<StreamInfo> infos;
-  for (const auto& s : impl_->streams) infos.push_back(s->stream->info());
-  return Graph(impl_->graph.spec_, std::move(infos), 1,
-               impl_->options.memory_budget - impl_->memory);
+  for (const EngineStream* s : impl_->live ? impl_->live->inputs() : impl_->streams.all())
+    infos.push_back(s->stream->info());
+  return Graph(impl_->live ? impl_->live->spec() : impl_->graph.spec_, std::move(infos), 1,
+               impl_->streams.memory_left());
 }
 
 std::vector<std::string> Engine::names() const {
   std::vector<std::string> names;
-  for (const auto& s : impl_->streams) names.push_back(s->stream->info().name);
-  if (!impl_->started)
+  for (const EngineStream* s : impl_->streams.all()) names.push_back(s->stream->info().name);
+  if (!impl_->live)
     for (const NodeSpec& node : impl_->graph.spec_.nodes) names.push_back(node.id);
   return names;
 }
@@ -314,7 +222,8 @@ void Engine::record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
 
 void Engine::add_source(SourceOptions options, Source source) {
   impl_->must_be_building("add_source");
-  for (const std::string& name : options.streams) impl_->get(name).waits |= options.waits_for_room;
+  for (const std::string& name : options.streams)
+    impl_->streams.get(name).waits |= options.waits_for_room;
   impl_->sources.push_back({std::move(options), std::move(source), {}});
 }
 
@@ -331,23 +240,26 @@ void Engine::start() {
   RecordingInfo info;
   info.title = self.options.title;
   info.configuration = self.options.configuration;
-  self.prepare_graph(info.provenance);
-  for (const Publication& publication : self.options.publish) (void)self.get(publication.stream);
+  self.live =
+      std::make_unique<LiveGraph>(self.graph.spec_, self.streams, self.options.graph_threads,
+                                  [&self](const Event& e) { self.publish(e); });
+  info.provenance = self.live->provenance();
+  for (const Publication& publication : self.options.publish)
+    (void)self.streams.get(publication.stream);
   // Everything that may be wrong is found before the first recording is opened.
   std::vector<std::vector<Recorder::Input>> inputs;
   for (const Impl::Wanted& wanted : self.wanted) {
-    std::vector<Impl::Owned*> chosen;
+    std::vector<EngineStream*> chosen;
     for (const Signal& signal : wanted.signals) {
-      Impl::Owned* owned = &self.get(signal.name);
-      if (std::ranges::find(chosen, owned) == chosen.end()) chosen.push_back(owned);
+      EngineStream* stream = &self.streams.get(signal.name);
+      if (std::ranges::find(chosen, stream) == chosen.end()) chosen.push_back(stream);
     }
-    if (wanted.signals.empty())
-      for (const auto& s : self.streams) chosen.push_back(s.get());
+    if (wanted.signals.empty()) chosen = self.streams.all();
     if (chosen.empty())
       throw Error(fmt::format("{}: there is no stream to record", wanted.sink->name()));
     auto& streams = inputs.emplace_back();
-    for (Impl::Owned* owned : chosen)
-      streams.push_back({owned->stream.get(), &owned->readers.add(), owned->waits});
+    for (EngineStream* stream : chosen)
+      streams.push_back({stream->stream.get(), &stream->readers.add(), stream->waits});
   }
   try {
     for (std::size_t i = 0; i < self.wanted.size(); ++i) {
@@ -366,18 +278,28 @@ void Engine::start() {
   self.running = true;
   self.publish({EventKind::started, self.options.title, 0, 0, ""});
   for (auto& recorder : self.recorders) recorder->start();
-  if (self.runner && self.options.graph_thread) {
-    self.graph_running = true;
-    self.graph_thread = std::thread([&self] { self.run_graph(); });
-  }
+  self.live->start();
   self.sources_left = self.sources.size();
   for (Impl::Task& task : self.sources)
     task.thread = std::thread([&self, &task] { self.run_source(task); });
 }
 
-bool Engine::step() noexcept {
-  if (!impl_->runner || impl_->graph_thread.joinable()) return false;
-  return impl_->runner->step();
+bool Engine::step() noexcept { return impl_->started && !impl_->stopped && impl_->live->step(); }
+
+std::uint64_t Engine::change(const std::vector<NodeChange>& changes) {
+  return impl_->running_graph().change(changes);
+}
+
+std::uint64_t Engine::change_graph(const GraphSpec& spec, const std::optional<ChangeAt>& at) {
+  return impl_->running_graph().change_graph(spec, at);
+}
+
+std::vector<GraphPartLog> Engine::graph_log() {
+  return impl_->live ? impl_->live->log() : std::vector<GraphPartLog>();
+}
+
+std::vector<GraphPartStatus> Engine::graph_status() {
+  return impl_->live ? impl_->live->status() : std::vector<GraphPartStatus>();
 }
 
 bool Engine::finished() const noexcept {
@@ -398,14 +320,7 @@ Report Engine::Impl::stop(const std::string& reason) noexcept {
   if (!self.started || self.stopped) return report;
   self.stopped = true;
   self.stop_sources();
-  if (self.runner) {
-    self.graph_running = false;
-    if (self.graph_thread.joinable()) self.graph_thread.join();
-    // What is left waits for room in derived rings; their recorders make it as we go.
-    while (!self.runner->drained()) {
-      if (!self.runner->step()) std::this_thread::sleep_for(shortest_graph_nap);
-    }
-  }
+  self.live->finish();
   for (auto& recorder : self.recorders) {
     report.recordings.push_back(recorder->finish(reason));
     const RecordingReport& r = report.recordings.back();
@@ -419,12 +334,11 @@ Report Engine::Impl::stop(const std::string& reason) noexcept {
   for (std::string& e : self.errors) report.errors.push_back(std::move(e));
   self.errors.clear();
   self.recorders.clear();
-  self.runner.reset();
   self.publish({EventKind::stopped, self.options.title, 0, 0, ""});
   return report;
 }
 
-Stream& Engine::stream(const std::string& name) const { return *impl_->get(name).stream; }
+Stream& Engine::stream(const std::string& name) const { return *impl_->streams.get(name).stream; }
 
 std::vector<RecordingStatus> Engine::status() const {
   std::vector<RecordingStatus> all;

@@ -19,6 +19,9 @@ const char* to_string(EventKind kind) noexcept {
     case EventKind::recording_saved: return "recording saved";
     case EventKind::recording_sealed: return "recording sealed";
     case EventKind::recording_failed: return "recording failed";
+    case EventKind::wait_ended: return "wait ended";
+    case EventKind::node_failed: return "node failed";
+    case EventKind::graph_changed: return "graph changed";
     case EventKind::stopped: break;
   }
   return "stopped";

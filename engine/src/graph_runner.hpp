@@ -1,38 +1,81 @@
 // The graph between rings: reads streams, writes derived streams. Private.
 #pragma once
 
-#include <memory>
+#include <atomic>
+#include <boost/lockfree/policies.hpp>
+#include <boost/lockfree/spsc_queue.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "graph_version.hpp"
 #include "progress.hpp"
+#include "spillway/channels/duration_histogram.hpp"
 #include "spillway/channels/reader.hpp"
-#include "spillway/channels/writer.hpp"
-#include "spillway/filters/graph.hpp"
 
 namespace spillway {
 
+// What the data path tells of GraphLog's entries; who takes it knows the names.
+struct GraphRunnerEntry {
+  enum class Kind : std::uint8_t { loss, wait_ended, node_failed, changed };
+  Kind kind = Kind::loss;
+  GapCause cause = GapCause::source;  // loss: of `missing`
+  bool mixed = false;                 // loss
+  const GraphVersion* version = nullptr;
+  std::size_t node = 0;   // wait_ended, node_failed
+  std::size_t input = 0;  // loss: of the graph; wait_ended: of the node
+  SampleNumber from = {};
+  SampleCount count = {};  // loss: lost
+  SampleCount missing = {};
+};
+
+// One thread steps; one other, at a time, sends and takes.
 class GraphRunner {
  public:
-  // A stream the graph reads. `waits`: fed by a source that waits for room, so the
+  // A stream the graph may read. `waits`: fed by a source that waits for room, so the
   // graph leaves samples where they are rather than overwrite derived ones.
   struct Input {
-    Stream* stream = nullptr;
+    const Stream* stream = nullptr;
     Progress* progress = nullptr;
     bool waits = false;
   };
-  // Where a node's output goes; null if nobody wants it.
-  struct Output {
-    Stream* stream = nullptr;
-    const Readers* readers = nullptr;
-  };
-  // `inputs` as the graph counts them, `outputs` one a node.
-  GraphRunner(Graph graph, const std::vector<Input>& inputs, const std::vector<Output>& outputs);
+  // The largest block that is read of a stream. Large ones cost less a sample, until the
+  // doubles they become no longer fit into the fast caches.
+  [[nodiscard]] static std::size_t block_frames(const StreamInfo& info);
 
-  // One block of every input; true if there was anything. noexcept, allocates nothing,
-  // locks nothing, no system call.
+  // `inputs` as the graphs count them. `first` and all that are sent must outlive the runner, or
+  // be retired. A graph without nodes reads nothing and holds no source back.
+  GraphRunner(const std::vector<Input>& inputs, GraphVersion& first);
+
+  // --- the thread that runs the graph; noexcept, allocates nothing, locks nothing, no system
+  // call ---
+
+  // One block of every input, and the changes that are due; true if there was anything.
   bool step() noexcept;
-  // Whether everything pushed so far was read.
+  // Whether everything pushed so far was read and used.
   [[nodiscard]] bool drained() const noexcept;
+
+  // --- another thread ---
+
+  // How many versions that are not retired there may be.
+  static constexpr std::size_t most_versions = 16;
+  // Lets `next`, whose graph follows that of the one sent before, take its place.
+  void send(GraphVersion& next) noexcept;
+  // A version that is not used any more; null if there is none.
+  [[nodiscard]] GraphVersion* take_retired() noexcept;
+  // The entries of a version come before it is retired.
+  bool take(GraphRunnerEntry& entry) noexcept { return log_.pop(entry); }
+  [[nodiscard]] bool has_entries() const noexcept { return log_.read_available() > 0; }
+
+  // --- any thread ---
+
+  // Entries there was no room for.
+  [[nodiscard]] std::uint64_t dropped() const noexcept {
+    return dropped_.load(std::memory_order_relaxed);
+  }
+  // From the read of a block until all that was made of it was written.
+  [[nodiscard]] DurationHistogram::Snapshot latency() const noexcept { return latency_.snapshot(); }
 
  private:
   struct In {
@@ -40,19 +83,41 @@ class GraphRunner {
     Block block;
     Progress* progress;
     bool waits;
-    std::vector<std::size_t> nodes;  // those with an output
   };
-  struct Out {
-    std::unique_ptr<Writer<double>> writer;
-    const Readers* readers = nullptr;
-    std::uint64_t capacity = 0;
-  };
-  [[nodiscard]] bool has_room(const In& in) const noexcept;
-  void write(std::size_t node) noexcept;
+  template <class T, std::size_t size>
+  using Queue = boost::lockfree::spsc_queue<T, boost::lockfree::capacity<size>>;
 
-  Graph graph_;
+  [[nodiscard]] bool is_read(std::size_t input) const noexcept;
+  [[nodiscard]] bool has_room(std::size_t input) const noexcept;
+  bool skip(In& in) noexcept;
+  void join_in() noexcept;
+  void make_due_changes() noexcept;
+  [[nodiscard]] bool is_due() const noexcept;
+  void take_over() noexcept;
+  bool go_on() noexcept;
+  void tell_loss() noexcept;
+  void use_outputs() noexcept;
+  void write(std::size_t node) noexcept;
+  void log(const GraphRunnerEntry& entry) noexcept;
+
   std::vector<In> inputs_;
-  std::vector<Out> outputs_;
+  GraphVersion* version_;
+  GraphVersion* next_ = nullptr;  // sent, not due yet
+  bool reading_;                  // there are nodes, or were
+
+  // The chunk under way, of input *current_. `resting_`: a part of it, up to frame `end_`, was
+  // given to the graph, which may have more to make of it; else frame `end_` is next.
+  std::optional<std::size_t> current_;
+  Chunk chunk_;
+  std::size_t end_ = 0;
+  bool resting_ = false;
+  std::chrono::steady_clock::time_point since_;
+
+  DurationHistogram latency_;
+  std::atomic<std::uint64_t> dropped_{0};
+  Queue<GraphVersion*, most_versions> sent_;
+  Queue<GraphVersion*, most_versions> retired_;
+  Queue<GraphRunnerEntry, 1024> log_;
 };
 
 }  // namespace spillway

@@ -19,6 +19,7 @@ constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 constexpr Quality unsettled(Verdict::suspect, Quality::transient);
 constexpr Quality bad_missing(Verdict::bad, Quality::missing);
 constexpr Quality bad_range(Verdict::bad, Quality::out_of_range);
+constexpr std::uint64_t most_known = 2;  // samples before the current one
 constexpr Quality bad_time(Verdict::bad, Quality::time_uncertain);
 
 void check_lanes(std::string_view filter, std::size_t lanes) {
@@ -91,7 +92,7 @@ std::size_t DerivativeFilter::process(ConstFrames in, Frames out) noexcept {
     q_[1].swap(q_[2]);
     q_[0].swap(q_[1]);
     last_step_ = step;
-    if (known_ < needed_) ++known_;
+    if (known_ < most_known) ++known_;
     if (after_gap_ > 0) --after_gap_;
   }
   return frames;
@@ -114,11 +115,12 @@ void DerivativeFilter::put_values(double step, double* y) const noexcept {
 void DerivativeFilter::put_quality(double step, double* y, Quality* q) const noexcept {
   const bool warming = known_ < needed_;
   const bool forward = step > 0.0 && (needed_ == 1 || last_step_ > 0.0);
-  const Quality extra = warming || after_gap_ > 0 ? unsettled : Quality::good();
+  const bool spans_gap = after_gap_ + needed_ > most_known;
+  const Quality extra = warming || spans_gap ? unsettled : Quality::good();
   for (std::size_t l = 0; l < lanes_; ++l) {
     Quality merged = merge(q_[0][l], extra);
     bool finite = std::isfinite(x_[0][l]);
-    for (std::size_t back = 1; back <= known_; ++back) {
+    for (std::size_t back = 1; back <= std::min(known_, needed_); ++back) {
       merged = merge(merged, q_[back][l]);
       finite = finite && std::isfinite(x_[back][l]);
     }
@@ -140,7 +142,18 @@ void DerivativeFilter::gap() noexcept {
   if (parameters_.gap == GapPolicy::reset)
     reset();
   else
-    after_gap_ = needed_;
+    after_gap_ = most_known;
+}
+
+void DerivativeFilter::take_over(DerivativeFilter& before) noexcept {
+  known_ = before.known_;
+  after_gap_ = before.after_gap_;
+  last_time_ = before.last_time_;
+  last_step_ = before.last_step_;
+  for (const std::size_t back : {1U, 2U}) {
+    x_[back].swap(before.x_[back]);
+    q_[back].swap(before.q_[back]);
+  }
 }
 
 double DerivativeFilter::delay() const noexcept { return static_cast<double>(needed_) / 2.0; }
@@ -178,8 +191,8 @@ void DerivativeFilter::load_state(StateReader& reader) {
     reader.get(loaded.x_[back]);
     reader.get(loaded.q_[back]);
   }
-  if (loaded.known_ > needed_ || loaded.after_gap_ > needed_)
-    throw Error("derivative: the state is damaged: it knows more samples than it needs");
+  if (loaded.known_ > most_known || loaded.after_gap_ > most_known)
+    throw Error("derivative: the state is damaged: it knows more samples than there can be");
   loaded.last_time_ = Time(last_time);
   *this = std::move(loaded);
 }
@@ -265,6 +278,18 @@ void IntegralFilter::gap() noexcept {
   joined_ = false;
   for (std::size_t l = 0; l < lanes_; ++l)
     if (running_[l] != 0) past_[l] = merge(past_[l], Quality(Verdict::suspect, Quality::missing));
+}
+
+void IntegralFilter::take_over(IntegralFilter& before) noexcept {
+  joined_ = before.joined_;
+  last_time_ = before.last_time_;
+  sum_.swap(before.sum_);
+  rest_.swap(before.rest_);
+  held_.swap(before.held_);
+  running_.swap(before.running_);
+  past_.swap(before.past_);
+  for (std::size_t l = 0; l < lanes_; ++l)
+    if (running_[l] == 0) start_lane(l);
 }
 
 void IntegralFilter::save_state(StateWriter& writer) const {

@@ -20,9 +20,15 @@ namespace spillway {
 // k + 1 needs them, and no frame pays for a whole chunk.
 class ChunkedWindow {
  public:
-  ChunkedWindow(const simd::SlidingKernel& kernel, double ddof, std::uint64_t window,
+  // A sample that stands for the oldest one of a run of them: appended to `shorter`, the aggregate
+  // of the others, it makes `longer`, that of all. Field k at [k * lanes]. NaN where there was no
+  // valid value.
+  using Oldest = double (*)(const double* longer, const double* shorter, std::size_t lanes);
+
+  ChunkedWindow(const simd::SlidingKernel& kernel, Oldest oldest, double ddof, std::uint64_t window,
                 std::size_t lanes)
       : kernel_(kernel),
+        oldest_(oldest),
         ddof_(ddof),
         window_(static_cast<std::size_t>(window)),
         chunk_(std::max<std::size_t>(window_ / 2, 1)),
@@ -30,7 +36,10 @@ class ChunkedWindow {
         beginning_(kernel.fields * lanes),
         whole_(kernel.fields * lanes),
         current_(kernel.fields * lanes * chunk_),
-        previous_(kernel.fields * lanes * chunk_) {
+        previous_(kernel.fields * lanes * chunk_),
+        nothing_(kernel.fields * lanes),
+        frame_(lanes) {
+    kernel_.clear(nothing_.data(), lanes_);
     begin_chunk();
   }
 
@@ -50,6 +59,24 @@ class ChunkedWindow {
   void reset() noexcept {
     chunks_ = 0;
     begin_chunk();
+  }
+  // Goes on, as if from the start, with the last `frames` inputs of `before`, of the same kernel,
+  // which are at most those it has seen and its window - 1; with the same window as it stands.
+  void take_over(ChunkedWindow& before, std::uint64_t frames) noexcept {
+    if (window_ == before.window_) {
+      position_ = before.position_;
+      chunks_ = before.chunks_;
+      beginning_.swap(before.beginning_);
+      whole_.swap(before.whole_);
+      current_.swap(before.current_);
+      previous_.swap(before.previous_);
+      return;
+    }
+    reset();
+    for (auto age = static_cast<std::size_t>(frames); age > 0; --age) {
+      for (std::size_t l = 0; l < lanes_; ++l) frame_[l] = before.past(age, l);
+      process(frame_.data(), frame_.data(), 1);
+    }
   }
   void save_state(StateWriter& writer) const {
     writer.put(static_cast<std::uint64_t>(position_));
@@ -76,6 +103,18 @@ class ChunkedWindow {
   }
 
  private:
+  // The sample `age` frames ago, 1 or more, at most two chunks; or what stands for it in any window
+  // that has all that came later, as those to come have.
+  [[nodiscard]] double past(std::size_t age, std::size_t lane) const noexcept {
+    const bool is_previous = age > position_ && age <= position_ + chunk_;
+    const std::size_t chunks = age > position_ ? (is_previous ? 1 : 2) : 0;
+    const std::size_t row = chunks * chunk_ + position_ - age;
+    const std::size_t fields = kernel_.fields * lanes_;
+    const double* const at = (is_previous ? previous_ : current_).data() + row * fields + lane;
+    const bool is_alone =
+        chunks == 0 || row + 1 == chunk_ || (is_previous && row + position_ < chunk_);
+    return oldest_(at, is_alone ? nothing_.data() + lane : at + fields, lanes_);
+  }
   // A window of 1 is a beginning and nothing else.
   [[nodiscard]] std::size_t most_chunks() const noexcept { return window_ == 1 ? 0 : 2; }
   void next_chunk() noexcept {
@@ -90,6 +129,7 @@ class ChunkedWindow {
   }
 
   simd::SlidingKernel kernel_;
+  Oldest oldest_;
   double ddof_;
   std::size_t window_;
   std::size_t chunk_;
@@ -103,6 +143,8 @@ class ChunkedWindow {
   std::vector<double> current_;
   // The samples of chunk k - 1; the last position_ of them are its ends already.
   std::vector<double> previous_;
+  std::vector<double> nothing_;  // the aggregate of no sample
+  std::vector<double> frame_;    // scratch
 };
 
 }  // namespace spillway

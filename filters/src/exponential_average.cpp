@@ -218,6 +218,30 @@ void ExponentialAverageFilter::gap() noexcept {
   after_gap_ = true;
 }
 
+void ExponentialAverageFilter::take_over(ExponentialAverageFilter& before) noexcept {
+  const bool in_time = alpha_ == 0.0;
+  const bool was_in_time = before.alpha_ == 0.0;
+  if (in_time == was_in_time) {
+    const auto longer = static_cast<std::int64_t>(settling_) -
+                        static_cast<std::int64_t>(before.settling_);  // both up to 2^62
+    carried_.take_over(before.carried_, std::max<std::int64_t>(longer, 0));
+  } else {
+    carried_.reset();
+    for (std::size_t l = 0; l < lanes_; ++l) carried_.note(l, before.carried_.at(l), 1 + settling_);
+  }
+  const bool same = alpha_ == before.alpha_ &&
+                    (!in_time || parameters_.time_constant == before.parameters_.time_constant);
+  after_gap_ = before.after_gap_ || !same;
+  started_ = before.started_ && (was_in_time || !in_time);  // else no time is known
+  last_time_ = before.last_time_;
+  average_.swap(before.average_);
+  held_.swap(before.held_);
+  if (parameters_.initial == Initial::steady) {
+    primed_.swap(before.primed_);
+    unprimed_ = before.unprimed_;
+  }
+}
+
 double ExponentialAverageFilter::delay() const noexcept {
   return alpha_ > 0.0 ? (1.0 - alpha_) / alpha_ : 0.0;
 }

@@ -49,7 +49,9 @@ inline constexpr std::array<std::string_view, std::variant_size_v<NodeKind>> kin
     "detect_saturation",
     "detect_stuck",
     "detect_jump",
-    "function"};
+    "function",
+    "detect_time",
+    "align"};
 
 // A word of YAML for each enumerator, in their order.
 template <class E>
@@ -68,7 +70,7 @@ inline constexpr std::array<std::string_view, 2> words<Form>{"df2t", "block"};
 template <>
 inline constexpr std::array<std::string_view, 3> words<BesselNorm>{"phase", "magnitude", "delay"};
 template <>
-inline constexpr std::array<std::string_view, 2> words<Align>{"causal", "centred"};
+inline constexpr std::array<std::string_view, 2> words<Alignment>{"causal", "centred"};
 template <>
 inline constexpr std::array<std::string_view, 2> words<Difference>{"backward", "central"};
 template <>
@@ -329,6 +331,14 @@ void fields(F& f, Interpolate& p) {
   f.duration("max_age", p.max_age);
 }
 template <class F>
+void fields(F& f, Align& p) {
+  f.optional_rate("rate", p.rate);
+  f.word("method", p.method);
+  f.duration("max_gap", p.max_gap);
+  f.duration("max_age", p.max_age);
+  f.duration("max_wait", p.max_wait);
+}
+template <class F>
 void fields(F& f, Welch& p) {
   f.integer("segment", p.segment);
   f.integer("overlap", p.overlap);
@@ -386,6 +396,10 @@ void fields(F& f, DetectJump& p) {
 template <class F>
 void fields(F& f, Function& p) {
   f.function("function", p, Need::required);
+}
+template <class F>
+void fields(F& f, DetectTime& p) {
+  f.duration("max_step", p.max_step);
 }
 
 }  // namespace spillway

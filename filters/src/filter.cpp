@@ -26,6 +26,15 @@ void StateReader::get_bytes(void* data, std::size_t size) {
   bytes_ = bytes_.subspan(size);
 }
 
+std::span<const std::byte> StateReader::take(std::uint64_t size) {
+  if (size > bytes_.size())
+    throw Error(fmt::format("filter state: {} bytes are left where {} are needed; it is damaged",
+                            bytes_.size(), size));
+  const auto taken = bytes_.first(static_cast<std::size_t>(size));
+  bytes_ = bytes_.subspan(taken.size());
+  return taken;
+}
+
 void StateReader::check_length(std::uint64_t stored, std::size_t expected) {
   if (stored != expected)
     throw Error(

@@ -22,6 +22,7 @@ std::size_t FirFilter::process(ConstFrames in, Frames out) noexcept {
 }
 void FirFilter::reset() noexcept { core_->reset(); }
 void FirFilter::gap() noexcept { core_->gap(); }
+void FirFilter::take_over(FirFilter& before) noexcept { core_->take_over(*before.core_); }
 double FirFilter::delay() const noexcept { return core_->delay(); }
 void FirFilter::save_state(StateWriter& writer) const { core_->save_state(writer); }
 void FirFilter::load_state(StateReader& reader) { core_->load_state(reader); }

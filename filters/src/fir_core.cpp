@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fir_design.hpp"
+#include "past_frames.hpp"
 #include "spillway/channels/error.hpp"
 
 namespace spillway {
@@ -147,6 +148,40 @@ void FirCore::reset() noexcept {
 void FirCore::gap() noexcept {
   if (gap_ == GapPolicy::reset) reset();
   carried_.note_all(unsettled, block_ + window_ - 1);
+}
+
+void FirCore::take_over(FirCore& before) noexcept {
+  auto* const bank = std::get_if<FirBank<double>>(&arithmetic_);
+  auto* const bank_before = std::get_if<FirBank<double>>(&before.arithmetic_);
+  std::size_t missing = 0;
+  if (bank != nullptr && bank_before != nullptr) {
+    const FirBank<double>::State& from = bank_before->state();
+    FirBank<double>::State& to = bank->state();
+    to.frames = window_ - 1;
+    missing = copy_past(from.values.data() + from.frames * lanes_, before.window_ - 1,
+                        to.values.data() + to.frames * lanes_, window_ - 1, lanes_);
+  } else if (bank == nullptr && bank_before == nullptr && window_ == before.window_) {
+    // What is left of the block on its way out is of the taps before.
+    missing =
+        std::get<OverlapSave>(arithmetic_).take_over(std::get<OverlapSave>(before.arithmetic_));
+    waiting_.swap(before.waiting_);
+    waiting_invalid_.swap(before.waiting_invalid_);
+    oldest_ = before.oldest_;
+    troubled_ = before.troubled_;
+  } else {
+    gap();
+    return;
+  }
+  const auto longer = static_cast<std::int64_t>(window_) -
+                      static_cast<std::int64_t>(before.window_);  // both up to max_fir_taps
+  carried_.take_over(before.carried_, longer);
+  invalid_.take_over(before.invalid_, longer);
+  carried_.note_all(unsettled, missing);
+  warming_ = 0;
+  if (warm_up_ == FirWarmUp::zero) return;
+  const std::int64_t warming = static_cast<std::int64_t>(before.warming_) + longer;
+  if (before.warming_ > 0 && warming > 0) warming_ = static_cast<std::uint64_t>(warming);
+  warming_ = std::max<std::uint64_t>(warming_, missing);
 }
 
 void FirCore::save_state(StateWriter& writer) const {

@@ -24,6 +24,7 @@ class FirCore {
   std::size_t process(ConstFrames in, Frames out) noexcept;
   void reset() noexcept;
   void gap() noexcept;
+  void take_over(FirCore& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);
 

@@ -1,64 +1,16 @@
 #include "spillway/filters/graph.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <chrono>
 #include <cmath>
-#include <limits>
-#include <new>
-#include <stdexcept>
-#include <string_view>
-#include <unordered_set>
 #include <utility>
 
-#include "nodes.hpp"
+#include "graph_impl.hpp"
 #include "spillway/channels/error.hpp"
-#include "strict_yaml.hpp"
 
 namespace spillway {
 
 namespace {
-
-// "raw(ecg/MLII)" taken apart.
-struct Reference {
-  std::string base;
-  std::string channel;  // empty: all
-  bool raw = false;
-};
-
-Reference parse_reference(std::string_view text) {
-  Reference reference;
-  if (text.starts_with("raw(") && text.ends_with(")")) {
-    reference.raw = true;
-    text = text.substr(4, text.size() - 5);
-  }
-  const auto slash = text.find('/');
-  reference.base = text.substr(0, slash);
-  if (slash != std::string_view::npos) reference.channel = text.substr(slash + 1);
-  return reference;
-}
-
-constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
-
-// Numbers of two nodes mean the same samples if their grids are equal: those of a stream, and
-// what changed them since. One that follows times and not numbers is like no other.
-struct Grid {
-  std::size_t source = 0;
-  std::vector<NumberMap> maps;
-  std::optional<std::size_t> timed_by;  // the node
-  friend bool operator==(const Grid&, const Grid&) = default;
-};
-
-// The rate `samples * factor / divisor`. Throws Error if it is none.
-Rate changed_rate(const Rate& rate, const NumberMap& map) {
-  std::int64_t samples = 0;
-  std::int64_t seconds = 0;
-  if (__builtin_mul_overflow(rate.samples(), map.divisor, &samples) ||
-      __builtin_mul_overflow(rate.seconds(), map.step, &seconds))
-    throw Error(fmt::format("a rate of {}/{} Hz times {}/{} is no rational of 63 bits",
-                            rate.samples(), rate.seconds(), map.divisor, map.step));
-  return {samples, seconds};
-}
 
 // The time of output `m`, which lies between input numbers, by the input's clock.
 Time time_of(std::uint64_t m, const NumberMap& map, const Rate& rate, SampleNumber clock_sample,
@@ -72,401 +24,29 @@ Time time_of(std::uint64_t m, const NumberMap& map, const Rate& rate, SampleNumb
   return clock_time + Time(static_cast<std::int64_t>((ahead * period_ns + divisor / 2) / divisor));
 }
 
+void raise(std::atomic<std::uint64_t>& count, std::uint64_t by) noexcept {
+  count.store(count.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+}
+
+ConstFrames part_of(const ConstFrames& frames, std::size_t begin, std::size_t count) noexcept {
+  ConstFrames part = frames;
+  part.values = frames.values.subspan(begin * frames.lanes, count * frames.lanes);
+  part.quality = frames.quality.subspan(begin * frames.lanes, count * frames.lanes);
+  part.first += begin;
+  if (!frames.times.empty()) part.times = frames.times.subspan(begin, count);
+  return part;
+}
+
 }  // namespace
-
-struct Graph::Impl {
-  struct Input {
-    StreamInfo info;
-    bool wants_raw = false;
-    std::vector<double> calibrated;
-    std::vector<Quality> quality;  // of the calibrated ones
-    std::vector<double> raw;
-    std::vector<Quality> raw_quality;
-    Chunk chunk;
-    std::span<const Time> times;
-    // The frames of it that run now.
-    std::size_t begin = 0;
-    std::size_t count = 0;
-  };
-  // What a node takes from one input or node.
-  struct Edge {
-    std::optional<std::size_t> node;  // else the source itself
-    bool raw = false;
-    std::vector<std::size_t> lanes;  // picked from there; empty: all
-    std::size_t count = 0;           // lanes that come
-  };
-  struct Node {
-    std::size_t source = 0;  // the input stream in the end
-    Grid grid;
-    std::vector<Edge> edges;
-    std::vector<double> gathered;  // where not all lanes of one edge are taken
-    std::vector<Quality> gathered_quality;
-    std::size_t lanes_in = 0;
-    Prepared prepared;
-    std::vector<double> values;
-    std::vector<Quality> quality;
-    StreamInfo info;
-    double delay = 0.0;           // in samples of the source
-    double source_samples = 1.0;  // of the source, for one of this node's
-
-    // Of the last block.
-    NodeOutput out;
-    std::uint64_t next = 0;  // number behind the last one, where times decide
-  };
-
-  GraphSpec spec;
-  std::vector<StreamInfo> input_infos;
-  std::size_t block_frames;
-  double memory_left;  // bytes
-  std::vector<Input> inputs;
-  std::vector<Node> nodes;
-  std::vector<std::size_t> schedule;  // node indices, each after what feeds it
-  // Scratch: one lane, contiguous.
-  std::vector<double> lane;
-  std::vector<Quality> lane_quality;
-
-  [[noreturn]] void fail(const NodeSpec& node, const std::string& message) const {
-    throw Error(fmt::format("{}{}node '{}': {}", node.where, node.where.empty() ? "" : ": ",
-                            node.id, message));
-  }
-
-  std::optional<std::size_t> find_input(const std::string& name) const {
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      if (inputs[i].info.name == name) return i;
-    return std::nullopt;
-  }
-  std::optional<std::size_t> find_node(const std::string& id) const {
-    for (std::size_t i = 0; i < spec.nodes.size(); ++i)
-      if (spec.nodes[i].id == id) return i;
-    return std::nullopt;
-  }
-
-  void check_names() const {
-    for (std::size_t i = 0; i < spec.nodes.size(); ++i) {
-      const NodeSpec& node = spec.nodes[i];
-      try {
-        check_name("node", node.id);
-        check_not_reserved("node", node.id);
-      } catch (const Error& e) {
-        throw Error(node.where.empty() ? e.what() : fmt::format("{}: {}", node.where, e.what()));
-      }
-      if (find_input(node.id)) fail(node, "a stream has this name already");
-      if (find_node(node.id) != i) fail(node, "another node has this name already");
-      if (node.inputs.empty()) fail(node, "no input; at least one is needed");
-    }
-  }
-
-  // Depth first: what feeds a node comes before it. `state`: 0 new, 1 on the way, 2 done.
-  void visit(std::size_t index, std::vector<int>& state, std::vector<std::size_t>& path) {
-    if (state[index] == 2) return;
-    const NodeSpec& node = spec.nodes[index];
-    path.push_back(index);
-    if (state[index] == 1) {
-      std::string cycle;
-      for (auto it = std::ranges::find(path, index); it != path.end(); ++it)
-        cycle += fmt::format("{}{}", cycle.empty() ? "" : " <- ", spec.nodes[*it].id);
-      fail(node, fmt::format("the graph has a cycle: {}", cycle));
-    }
-    state[index] = 1;
-    Feed feed;
-    for (const std::string& input : node.inputs) connect(index, input, feed, state, path);
-    try {
-      make_ready(index, feed);
-    } catch (const Error& e) {
-      fail(node, e.what());
-    } catch (const std::bad_alloc&) {
-      fail(node, "needs more memory than there is");
-    } catch (const std::length_error&) {
-      fail(node, "needs more memory than there can be");
-    }
-    path.pop_back();
-    state[index] = 2;
-    schedule.push_back(index);
-  }
-
-  // Adds the lanes of one input to what feeds the node.
-  void connect(std::size_t index, const std::string& input, Feed& feed, std::vector<int>& state,
-               std::vector<std::size_t>& path) {
-    const NodeSpec& node = spec.nodes[index];
-    const Reference reference = parse_reference(input);
-    Edge edge;
-    edge.raw = reference.raw;
-    Grid grid;
-    const StreamInfo* from = nullptr;
-    std::size_t most_frames = block_frames;
-    double delay = 0.0;
-    double source_samples = 1.0;
-    if (const auto source = find_input(reference.base)) {
-      grid.source = *source;
-      inputs[*source].wants_raw |= reference.raw;
-      from = &inputs[*source].info;
-    } else if (const auto other = find_node(reference.base)) {
-      if (reference.raw)
-        fail(node,
-             fmt::format("raw({}): only a stream has raw values, a node has none", reference.base));
-      visit(*other, state, path);
-      edge.node = other;
-      grid = nodes[*other].grid;
-      from = &nodes[*other].info;
-      most_frames = nodes[*other].prepared.most_frames;
-      delay = nodes[*other].delay;
-      source_samples = nodes[*other].source_samples;
-    } else {
-      std::vector<std::string> known;
-      for (const Input& i : inputs) known.push_back(i.info.name);
-      for (const NodeSpec& n : spec.nodes)
-        if (n.id != node.id) known.push_back(n.id);
-      fail(node,
-           fmt::format("unknown input '{}'{}", input, yaml::suggestion(reference.base, known)));
-    }
-    Node& made = nodes[index];
-    if (made.edges.empty()) {
-      made.grid = grid;
-      made.source = grid.source;
-      made.info = *from;
-      made.source_samples = source_samples;
-      feed.name = from->name;
-      feed.rate = from->rate;
-      feed.most_frames = most_frames;
-    } else if (grid != made.grid) {
-      fail(node, fmt::format("'{}' and '{}' do not come from one stream at one rate",
-                             node.inputs.front(), input));
-    }
-    made.delay = std::max(made.delay, delay);
-    for (std::size_t c = 0; c < from->channels.size(); ++c) {
-      if (!reference.channel.empty() && from->channels[c].name != reference.channel) continue;
-      if (!reference.channel.empty()) edge.lanes.push_back(c);
-      ChannelInfo channel = from->channels[c];
-      if (reference.raw) channel.unit = channel.raw_unit();
-      channel.type = SampleType::float64;
-      channel.range.reset();
-      channel.calibration = {};
-      feed.channels.push_back(std::move(channel));
-    }
-    edge.count = reference.channel.empty() ? from->channels.size() : edge.lanes.size();
-    if (edge.count == 0) {
-      std::vector<std::string> known;
-      for (const ChannelInfo& channel : from->channels) known.push_back(channel.name);
-      fail(node, fmt::format("'{}' has no channel '{}'{}", from->name, reference.channel,
-                             yaml::suggestion(reference.channel, known)));
-    }
-    made.edges.push_back(std::move(edge));
-  }
-
-  // Before it is allocated: a number too many in a file must not take the machine's memory.
-  void take_memory(double bytes) {
-    if (bytes > memory_left)
-      throw Error(fmt::format("needs {:.1f} MiB; {:.1f} MiB are left of the memory for filters",
-                              bytes / 1048576.0, memory_left / 1048576.0));
-    memory_left -= bytes;
-  }
-
-  void make_ready(std::size_t index, const Feed& feed) {
-    Node& made = nodes[index];
-    made.lanes_in = feed.channels.size();
-    take_memory(memory_bytes(spec.nodes[index].kind, feed));
-    made.prepared = prepare(spec.nodes[index].kind, feed);
-    made.info.name = spec.nodes[index].id;
-    made.info.channels = made.prepared.channels;
-    std::unordered_set<std::string_view> names;
-    for (const ChannelInfo& channel : made.info.channels)
-      if (!names.insert(channel.name).second)
-        throw Error(fmt::format("two channels are called '{}'; pick others, or name them by a mix",
-                                channel.name));
-    StreamInfo stream = made.info;
-    stream.capacity = SampleCount{1};  // whoever keeps it decides
-    check(stream);
-    made.delay += made.prepared.runner->delay() * made.source_samples;
-    if (made.prepared.numbers) {
-      const NumberMap& map = *made.prepared.numbers;
-      made.info.rate = changed_rate(*feed.rate, map);
-      made.grid.maps.push_back(map);
-      made.source_samples *= static_cast<double>(map.step) / static_cast<double>(map.divisor);
-    }
-    if (made.prepared.grid) {
-      if (feed.rate)
-        made.source_samples *= feed.rate->hertz().value / made.prepared.grid->hertz().value;
-      made.info.rate = made.prepared.grid;
-      made.grid.timed_by = index;
-    }
-    constexpr double value_and_quality = sizeof(double) + sizeof(Quality);
-    take_memory(value_and_quality * static_cast<double>(made.prepared.most_frames) *
-                static_cast<double>(made.info.channels.size()));
-    if (made.edges.size() > 1 || !made.edges.front().lanes.empty()) {
-      take_memory(value_and_quality * static_cast<double>(feed.most_frames) *
-                  static_cast<double>(made.lanes_in));
-      made.gathered.resize(feed.most_frames * made.lanes_in);
-      made.gathered_quality.resize(feed.most_frames * made.lanes_in);
-    }
-    made.values.resize(made.prepared.most_frames * made.info.channels.size());
-    made.quality.resize(made.values.size());
-  }
-
-  void convert(Input& input, const Chunk& chunk, const Block& block,
-               const CalibrationSet& set) noexcept {
-    const std::size_t lanes = input.info.channels.size();
-    const std::size_t count = chunk.count.value;
-    for (std::size_t c = 0; c < lanes; ++c) {
-      visit_sample_type(input.info.channels[c].type, [&]<class T>(std::type_identity<T>) {
-        const std::span<const T> from = block.values<T>(c);
-        for (std::size_t f = 0; f < count; ++f) lane[f] = static_cast<double>(from[f]);
-      });
-      const std::span<const Quality> quality = block.quality(c);
-      for (std::size_t f = 0; f < count; ++f) {
-        Quality q = quality[f];
-        if (std::isnan(lane[f])) q = merge(q, Quality(Verdict::bad, Quality::missing));
-        if (q.verdict() == Verdict::bad && q.has(Quality::missing)) lane[f] = nan_value;
-        lane_quality[f] = q;
-      }
-      if (input.wants_raw)
-        for (std::size_t f = 0; f < count; ++f) {
-          input.raw[f * lanes + c] = lane[f];
-          input.raw_quality[f * lanes + c] = lane_quality[f];
-        }
-      set[c].apply(std::span(lane).first(count), std::span(lane_quality).first(count));
-      for (std::size_t f = 0; f < count; ++f) {
-        input.calibrated[f * lanes + c] = lane[f];
-        input.quality[f * lanes + c] = lane_quality[f];
-      }
-    }
-  }
-
-  // What an input stream brings, in the shape of what a node makes.
-  [[nodiscard]] NodeOutput output_of(const Input& input, bool raw) const noexcept {
-    const std::size_t lanes = input.info.channels.size();
-    NodeOutput out;
-    if (input.begin == 0) {
-      out.lost = input.chunk.lost;
-      (input.chunk.cause == GapCause::upstream ? out.lost : out.missing) += input.chunk.missing;
-    }
-    out.first = {input.chunk.first.value + input.begin};
-    if (!input.times.empty()) out.times = input.times.subspan(input.begin, input.count);
-    out.frames = {std::span(raw ? input.raw : input.calibrated)
-                      .subspan(input.begin * lanes, input.count * lanes),
-                  std::span(raw ? input.raw_quality : input.quality)
-                      .subspan(input.begin * lanes, input.count * lanes),
-                  lanes, out.first.value, out.times};
-    out.clock_sample = input.chunk.clock_sample;
-    out.clock_time = input.chunk.clock_time;
-    return out;
-  }
-  [[nodiscard]] NodeOutput output_of(const Node& node, const Edge& edge) const noexcept {
-    return edge.node ? nodes[*edge.node].out : output_of(inputs[node.source], edge.raw);
-  }
-
-  void gather(Node& node, std::size_t count) noexcept {
-    std::size_t at = 0;
-    for (const Edge& edge : node.edges) {
-      const ConstFrames from = output_of(node, edge).frames;
-      for (std::size_t l = 0; l < edge.count; ++l, ++at) {
-        const std::size_t lane_from = edge.lanes.empty() ? l : edge.lanes[l];
-        for (std::size_t f = 0; f < count; ++f) {
-          node.gathered[f * node.lanes_in + at] = from.values[f * from.lanes + lane_from];
-          node.gathered_quality[f * node.lanes_in + at] = from.quality[f * from.lanes + lane_from];
-        }
-      }
-    }
-  }
-
-  // Runs the nodes of an input over as many of its frames, from `begin` on, as fit.
-  void run(std::size_t index, std::size_t begin) noexcept {
-    Input& input = inputs[index];
-    input.begin = begin;
-    input.count = input.chunk.count.value - begin;
-    if (!input.times.empty()) {
-      input.count = input.chunk.count.value - begin;
-      const ConstFrames rest = output_of(input, false).frames;
-      for (const Node& node : nodes)
-        if (node.source == index && node.prepared.grid)
-          input.count = std::min(input.count, node.prepared.runner->fitting(rest));
-    }
-    for (const std::size_t n : schedule)
-      if (nodes[n].source == index) run(nodes[n]);
-  }
-
-  void run(Node& node) noexcept {
-    const NodeOutput feed = output_of(node, node.edges.front());
-    const std::size_t count = feed.frames.count();
-    ConstFrames in = feed.frames;
-    if (!node.gathered.empty()) {
-      gather(node, count);
-      in.values = std::span(node.gathered).first(count * node.lanes_in);
-      in.quality = std::span(node.gathered_quality).first(count * node.lanes_in);
-      in.lanes = node.lanes_in;
-    }
-    const std::size_t lanes = node.info.channels.size();
-    if (feed.lost.value + feed.missing.value > 0) node.prepared.runner->gap();
-    const Made made = node.prepared.runner->process(in, {node.values, node.quality, lanes});
-
-    NodeOutput& out = node.out;
-    const std::uint64_t first = feed.first.value;
-    const std::uint64_t from = first - feed.lost.value - feed.missing.value;
-    out = feed;
-    if (node.prepared.numbers) {
-      const NumberMap& map = *node.prepared.numbers;
-      const std::uint64_t begin = map.outputs_before(from);
-      const std::uint64_t behind_lost = map.outputs_before(from + feed.lost.value);
-      out.first = {map.outputs_before(first)};
-      out.lost = {behind_lost - begin};
-      out.missing = {out.first.value - behind_lost};
-      const std::uint64_t m = map.outputs_before(feed.clock_sample.value);
-      out.clock_sample = {m};
-      out.clock_time = time_of(m, map, feed_rate(node), feed.clock_sample, feed.clock_time);
-    } else if (node.prepared.grid) {
-      if (made.count == 0) {
-        out.first = {node.next};
-      } else {
-        out.first = {made.first};
-      }
-      out.lost = {0};
-      out.missing = {out.first.value - node.next};
-      node.next = out.first.value + made.count;
-      out.clock_sample = {0};
-      out.clock_time = Time{};
-      out.times = {};
-    }
-    out.frames = {std::span(node.values).first(made.count * lanes),
-                  std::span(node.quality).first(made.count * lanes), lanes, out.first.value,
-                  out.times};
-  }
-
-  [[nodiscard]] const Rate& feed_rate(const Node& node) const noexcept {
-    const Edge& edge = node.edges.front();
-    return *(edge.node ? nodes[*edge.node].info : inputs[node.source].info).rate;
-  }
-};
 
 Graph::Graph(GraphSpec spec, std::vector<StreamInfo> inputs, std::size_t block_frames,
              std::uint64_t memory_limit)
     : impl_(std::make_unique<Impl>()) {
+  if (block_frames == 0) throw Error("graph: blocks of 0 frames; at least 1 is needed");
   impl_->memory_left = static_cast<double>(memory_limit);
   impl_->spec = std::move(spec);
   impl_->block_frames = block_frames;
-  if (block_frames == 0) throw Error("graph: blocks of 0 frames; at least 1 is needed");
-  for (StreamInfo& info : inputs) {
-    check(info);
-    Impl::Input input;
-    input.info = std::move(info);
-    impl_->inputs.push_back(std::move(input));
-    impl_->input_infos.push_back(impl_->inputs.back().info);
-  }
-  impl_->check_names();
-  impl_->nodes.resize(impl_->spec.nodes.size());
-  std::vector<int> state(impl_->nodes.size(), 0);
-  for (std::size_t i = 0; i < impl_->nodes.size(); ++i) {
-    std::vector<std::size_t> path;
-    impl_->visit(i, state, path);
-  }
-  impl_->lane.resize(block_frames);
-  impl_->lane_quality.resize(block_frames);
-  for (Impl::Input& input : impl_->inputs) {
-    const std::size_t size = block_frames * input.info.channels.size();
-    input.calibrated.resize(size);
-    input.quality.resize(size);
-    if (!input.wants_raw) continue;
-    input.raw.resize(size);
-    input.raw_quality.resize(size);
-  }
+  impl_->prepare(std::move(inputs));
 }
 
 Graph::Graph(Graph&&) noexcept = default;
@@ -482,60 +62,360 @@ const StreamInfo& Graph::output_info(std::size_t node) const noexcept {
 std::size_t Graph::most_frames(std::size_t node) const noexcept {
   return impl_->nodes[node].prepared.most_frames;
 }
-std::size_t Graph::source_of(std::size_t node) const noexcept { return impl_->nodes[node].source; }
+std::span<const std::size_t> Graph::sources_of(std::size_t node) const noexcept {
+  return impl_->nodes[node].sources;
+}
+std::span<const std::size_t> Graph::nodes_of(std::size_t input) const noexcept {
+  return impl_->inputs[input].dependents;
+}
+std::vector<Graph::Feeder> Graph::feeders_of(std::size_t node) const {
+  std::vector<Feeder> feeders;
+  for (const Impl::Edge& edge : impl_->nodes[node].edges)
+    feeders.push_back({edge.node.has_value(), edge.node.value_or(edge.input)});
+  return feeders;
+}
 double Graph::delay(std::size_t node) const noexcept { return impl_->nodes[node].delay; }
+std::uint64_t Graph::memory_samples(std::size_t node) const noexcept {
+  return impl_->nodes[node].prepared.memory;
+}
 const LinearSystem* Graph::system(std::size_t node) const noexcept {
   const auto& system = impl_->nodes[node].prepared.system;
   return system ? &*system : nullptr;
 }
-
-Hertz Graph::system_rate(std::size_t node) const noexcept {
-  return impl_->feed_rate(impl_->nodes[node]).hertz();
+std::uint64_t Graph::memory_bytes() const noexcept {
+  return static_cast<std::uint64_t>(impl_->memory_taken);
+}
+std::optional<Rate> Graph::feed_rate(std::size_t node) const noexcept {
+  const Impl::Edge& edge = impl_->nodes[node].edges.front();
+  return (edge.node ? impl_->nodes[*edge.node].info : impl_->input_infos[edge.input]).rate;
 }
 
 void Graph::process(std::size_t input, const Chunk& chunk, const Block& block,
                     const CalibrationSet& calibrations) noexcept {
-  Impl::Input& in = impl_->inputs[input];
-  in.chunk = chunk;
-  in.times = block.has_times() ? block.times().first(chunk.count.value) : std::span<const Time>{};
-  impl_->convert(in, chunk, block, calibrations);
-  impl_->run(input, 0);
+  process(input, chunk, block, calibrations, {0, chunk.count.value});
 }
 
-bool Graph::process_rest(std::size_t input) noexcept {
-  const Impl::Input& in = impl_->inputs[input];
-  const std::size_t begin = in.begin + in.count;
-  if (begin >= in.chunk.count.value) return false;
-  impl_->run(input, begin);
+void Graph::process(std::size_t input, const Chunk& chunk, const Block& block,
+                    const CalibrationSet& calibrations, Part part) noexcept {
+  Impl::Input& in = impl_->inputs[input];
+  impl_->begin_step();
+  if (in.dependents.empty()) return;
+  if (part.count + chunk.lost.value + chunk.missing.value == 0) return;
+  in.chunk = chunk;
+  in.part = part;
+  const std::uint64_t first = chunk.first.value + part.begin;
+  const std::uint64_t gap = first - std::min(first, in.next);
+  std::uint64_t lost = chunk.lost.value;
+  if (chunk.cause == GapCause::upstream) lost += chunk.missing.value;
+  in.lost.value = std::min(gap, lost);
+  in.missing.value = gap - in.lost.value;
+  in.next = first + part.count;
+  in.times =
+      block.has_times() ? block.times().subspan(part.begin, part.count) : std::span<const Time>{};
+  const std::size_t lanes = in.info.channels.size();
+  in.converter->convert(block, part.begin, part.count, calibrations,
+                        {in.calibrated, in.quality, lanes}, {in.raw, in.raw_quality, lanes});
+  impl_->run_domain(input);
+}
+
+bool Graph::process_rest() noexcept {
+  impl_->begin_step();
+  for (const std::size_t head : impl_->heads)
+    if (impl_->run_head(head)) return true;
+  return false;
+}
+
+SampleNumber Graph::next(std::size_t input) const noexcept {
+  return {std::max(impl_->inputs[input].next, impl_->inputs[input].begins)};
+}
+void Graph::begin_at(std::size_t input, SampleNumber number) noexcept {
+  impl_->inputs[input].begins = number.value;
+}
+
+bool Graph::has_rest() const noexcept {
+  return std::ranges::any_of(impl_->heads, [this](std::size_t head) {
+    const Impl::Node& node = impl_->nodes[head];
+    return node.prepared.align ? node.may_make : node.taken < node.feed.frames.count();
+  });
+}
+
+std::span<const std::size_t> Graph::ran() const noexcept { return impl_->ran; }
+NodeOutput Graph::output(std::size_t node) const noexcept { return impl_->nodes[node].out; }
+std::span<const GraphNote> Graph::notes() const noexcept { return impl_->notes; }
+std::string_view Graph::failure(std::size_t node) const noexcept {
+  const auto& runner = impl_->nodes[node].prepared.runner;
+  return runner ? runner->failure() : std::string_view();
+}
+
+Graph::NodeTiming Graph::timing(std::size_t node) const {
+  const Impl::Stats& stats = *impl_->nodes[node].stats;
+  return {stats.frames_in.load(std::memory_order_relaxed),
+          stats.frames_out.load(std::memory_order_relaxed), stats.time.snapshot()};
+}
+
+void Graph::Impl::begin_step() noexcept {
+  for (const std::size_t index : ran) {
+    NodeOutput& out = nodes[index].out;
+    out.lost = {};
+    out.missing = {};
+    out.first = {nodes[index].past.next};
+    out.frames = {{}, {}, out.frames.lanes, out.first.value};
+    out.times = {};
+  }
+  ran.clear();
+  notes.clear();
+}
+
+// What an input stream brings is in the shape of what a node makes.
+NodeOutput Graph::Impl::output_of(const Edge& edge) const noexcept {
+  if (edge.node) return nodes[*edge.node].out;
+  const Input& input = inputs[edge.input];
+  const std::size_t lanes = input.info.channels.size();
+  const std::size_t size = input.part.count * lanes;
+  NodeOutput out;
+  out.lost = input.lost;
+  out.missing = input.missing;
+  out.first = {input.chunk.first.value + input.part.begin};
+  out.times = input.times;
+  out.clock_sample = input.chunk.clock_sample;
+  out.clock_time = input.chunk.clock_time;
+  out.frames = {std::span(edge.raw ? input.raw : input.calibrated).first(size),
+                std::span(edge.raw ? input.raw_quality : input.quality).first(size),
+                lanes,
+                out.first.value,
+                out.times,
+                out.clock_sample.value,
+                out.clock_time};
+  return out;
+}
+
+ConstFrames Graph::Impl::gathered(Node& node, const NodeOutput& feed) const noexcept {
+  ConstFrames in = feed.frames;
+  const std::size_t count = in.count();
+  const std::size_t room = node.fill_gaps * node.lanes_in;
+  std::size_t at = 0;
+  for (const Edge& edge : node.edges) {
+    pick_lanes(output_of(edge).frames, edge.lanes, at,
+               {std::span(node.gathered).subspan(room),
+                std::span(node.gathered_quality).subspan(room), node.lanes_in});
+    at += edge.count;
+  }
+  in.values = std::span(node.gathered).subspan(room, count * node.lanes_in);
+  in.quality = std::span(node.gathered_quality).subspan(room, count * node.lanes_in);
+  in.lanes = node.lanes_in;
+  return in;
+}
+
+void Graph::Impl::fill_gap(Node& node, NodeOutput& feed) const noexcept {
+  Past& past = node.past;
+  const std::size_t lanes = node.lanes_in;
+  const std::size_t count = feed.frames.count();
+  past.lost += feed.lost;
+  past.missing += feed.missing;
+  feed.lost = {};
+  feed.missing = {};
+  if (count == 0) return;  // until both neighbours are there
+  const std::uint64_t gap = past.lost.value + past.missing.value;
+  if (gap > 0 && gap <= node.fill_gaps && past.has_last) {
+    const std::size_t begin = (node.fill_gaps - static_cast<std::size_t>(gap)) * lanes;
+    double* y = node.gathered.data() + begin;
+    Quality* q = node.gathered_quality.data() + begin;
+    for (std::uint64_t k = 1; k <= gap; ++k)
+      for (std::size_t l = 0; l < lanes; ++l, ++y, ++q) {
+        const double x0 = past.last[l];
+        const double x1 = feed.frames.values[l];
+        const double x = x0 + (x1 - x0) * (static_cast<double>(k) / static_cast<double>(gap + 1));
+        const bool known = std::isfinite(x);
+        *y = known ? x : nan_value;
+        *q = merge(merge(past.last_quality[l], feed.frames.quality[l]),
+                   Quality(known ? Verdict::interpolated : Verdict::bad, Quality::missing));
+      }
+    const std::size_t size = (static_cast<std::size_t>(gap) + count) * lanes;
+    feed.first.value -= gap;
+    feed.frames.first -= gap;
+    feed.frames.values = std::span(node.gathered).subspan(begin, size);
+    feed.frames.quality = std::span(node.gathered_quality).subspan(begin, size);
+  } else {
+    feed.lost = past.lost;
+    feed.missing = past.missing;
+  }
+  past.lost = {};
+  past.missing = {};
+  if (node.fill_gaps == 0) return;
+  past.has_last = true;
+  std::copy_n(feed.frames.values.end() - static_cast<std::ptrdiff_t>(lanes), lanes,
+              past.last.begin());
+  std::copy_n(feed.frames.quality.end() - static_cast<std::ptrdiff_t>(lanes), lanes,
+              past.last_quality.begin());
+}
+
+// A user's function, which may throw, or is to have thrown.
+std::size_t Graph::Impl::call_function(std::size_t index, const ConstFrames& in,
+                                       Frames out) noexcept {
+  Node& node = nodes[index];
+  Runner& runner = *node.prepared.runner;
+  std::size_t before = 0;
+  if (in.first + in.count() > node.fail_from) {
+    before = static_cast<std::size_t>(node.fail_from - std::min(node.fail_from, in.first));
+    if (before > 0) (void)runner.process(part_of(in, 0, before), out);
+    if (runner.failure().empty()) runner.fail();
+  }
+  const ConstFrames rest = part_of(in, before, in.count() - before);
+  out.values = out.values.subspan(before * out.lanes);
+  out.quality = out.quality.subspan(before * out.lanes);
+  (void)runner.process(rest, out);
+  if (!node.failure_told && !runner.failure().empty()) {
+    node.failure_told = true;
+    notes.push_back({GraphNote::Kind::node_failed, index, 0, {rest.first}, {}});
+  }
+  return in.count();
+}
+
+void Graph::Impl::run_domain(std::size_t domain) noexcept {
+  auto before = std::chrono::steady_clock::now();
+  for (const std::size_t index : domains[domain].nodes) {
+    run(index);
+    // One look at the clock a node.
+    const auto now = std::chrono::steady_clock::now();
+    Stats& stats = *nodes[index].stats;
+    stats.time.add(now - before);
+    raise(stats.frames_out, nodes[index].out.frames.count());
+    before = now;
+  }
+  for (const std::size_t head : domains[domain].heads) offer(nodes[head], domain);
+}
+
+void Graph::Impl::run(std::size_t index) noexcept {
+  Node& node = nodes[index];
+  NodeOutput feed = output_of(node.edges.front());
+  raise(node.stats->frames_in, feed.frames.count());
+  if (!node.gathered.empty()) feed.frames = gathered(node, feed);
+  // Another graph before may have left one to be filled.
+  const bool held_before = node.past.lost.value + node.past.missing.value > 0;
+  if (node.fill_gaps > 0 || held_before) fill_gap(node, feed);
+  if (feed.lost.value + feed.missing.value > 0) node.prepared.runner->gap();
+
+  const std::size_t lanes = node.info.channels.size();
+  const Frames to{node.values, node.quality, lanes};
+  const std::size_t made = std::holds_alternative<Function>(spec.nodes[index].kind)
+                               ? call_function(index, feed.frames, to)
+                               : node.prepared.runner->process(feed.frames, to).count;
+
+  NodeOutput& out = node.out;
+  out = feed;
+  // Held back by fill_gap, until the next frame is there.
+  const std::uint64_t held = node.past.lost.value + node.past.missing.value;
+  const std::uint64_t first = feed.first.value - held;
+  out.first = {first};
+  if (node.prepared.numbers) {
+    const NumberMap& map = *node.prepared.numbers;
+    const std::uint64_t from = first - feed.lost.value - feed.missing.value;
+    out.first = {map.outputs_before(first)};
+    out.lost = {map.outputs_before(from + feed.lost.value) - map.outputs_before(from)};
+    const std::uint64_t m = map.outputs_before(feed.clock_sample.value);
+    out.clock_sample = {m};
+    out.clock_time =
+        time_of(m, map, rate_of(node.edges.front()), feed.clock_sample, feed.clock_time);
+  }
+  finish_run(index, made);
+}
+
+// Of node.out there are the number of the first of `made` frames, what was lost, times and clock.
+void Graph::Impl::finish_run(std::size_t index, std::size_t made) noexcept {
+  Node& node = nodes[index];
+  NodeOutput& out = node.out;
+  const std::size_t lanes = node.info.channels.size();
+  // Another graph before may have made some of these numbers.
+  const std::uint64_t again = node.past.next - std::min(node.past.next, out.first.value);
+  const auto skipped = static_cast<std::size_t>(std::min<std::uint64_t>(again, made));
+  out.first.value += again;
+  // What was not made because the node was not there yet is missing, too.
+  const std::uint64_t gap = out.first.value - node.past.next;
+  out.lost.value = std::min(out.lost.value, gap);
+  out.missing = {gap - out.lost.value};
+  node.past.next = out.first.value + made - skipped;
+  if (!out.times.empty()) out.times = out.times.subspan(skipped, made - skipped);
+  out.frames = {std::span(node.values).subspan(skipped * lanes, (made - skipped) * lanes),
+                std::span(node.quality).subspan(skipped * lanes, (made - skipped) * lanes),
+                lanes,
+                out.first.value,
+                out.times,
+                out.clock_sample.value,
+                out.clock_time};
+  ran.push_back(index);
+}
+
+void Graph::Impl::offer(Node& node, std::size_t domain) noexcept {
+  for (std::size_t e = 0; e < node.edges.size(); ++e) {
+    Edge& edge = node.edges[e];
+    if (edge.grid.domain != domain) continue;
+    NodeOutput feed = output_of(edge);
+    raise(node.stats->frames_in, feed.frames.count());
+    if (!node.prepared.align) {
+      if (feed.lost.value + feed.missing.value > 0) node.prepared.runner->gap();
+      if (!node.gathered.empty()) feed.frames = gathered(node, feed);
+      node.feed = feed;
+      node.taken = 0;
+      return;
+    }
+    if (!edge.picked.empty()) {
+      const std::size_t size = feed.frames.count() * edge.count;
+      pick_lanes(feed.frames, edge.lanes, 0, {edge.picked, edge.picked_quality, edge.count});
+      feed.frames.values = std::span(edge.picked).first(size);
+      feed.frames.quality = std::span(edge.picked_quality).first(size);
+      feed.frames.lanes = edge.count;
+    }
+    node.prepared.align->push(e, feed.frames, feed.lost, feed.missing);
+    node.may_make = true;
+  }
+}
+
+bool Graph::Impl::run_head(std::size_t index) noexcept {
+  Node& node = nodes[index];
+  const auto before = std::chrono::steady_clock::now();
+  if (!(node.prepared.align ? align(index) : interpolate(index))) return false;
+  node.stats->time.add(std::chrono::steady_clock::now() - before);
+  raise(node.stats->frames_out, node.out.frames.count());
+  run_domain(node.grid.domain);
   return true;
 }
 
-NodeOutput Graph::output(std::size_t node) const noexcept { return impl_->nodes[node].out; }
-
-void Graph::reset() noexcept {
-  for (Impl::Node& node : impl_->nodes) {
-    node.prepared.runner->reset();
-    node.next = 0;
+bool Graph::Impl::interpolate(std::size_t index) noexcept {
+  Node& node = nodes[index];
+  const std::size_t lanes = node.info.channels.size();
+  Made made;
+  while (made.count == 0) {
+    const std::size_t left = node.feed.frames.count() - node.taken;
+    if (left == 0) return false;
+    ConstFrames rest = part_of(node.feed.frames, node.taken, left);
+    rest = part_of(rest, 0, node.prepared.runner->fitting(rest));
+    made = node.prepared.runner->process(rest, {node.values, node.quality, lanes});
+    node.taken += rest.count();
   }
+  node.out = {};
+  node.out.first = {made.first};
+  finish_run(index, made.count);
+  return true;
 }
 
-std::vector<std::byte> Graph::save_state() const {
-  StateWriter writer;
-  for (const Impl::Node& node : impl_->nodes) {
-    node.prepared.runner->save_state(writer);
-    writer.put(node.next);
-  }
-  return writer.bytes();
-}
-
-void Graph::load_state(std::span<const std::byte> state) {
-  StateReader reader(state);
-  for (Impl::Node& node : impl_->nodes) {
-    node.prepared.runner->load_state(reader);
-    reader.get(node.next);
-  }
-  if (!reader.at_end())
-    throw Error("the state of a graph has bytes left over: it is another graph's");
+bool Graph::Impl::align(std::size_t index) noexcept {
+  Node& node = nodes[index];
+  AlignFilter& filter = *node.prepared.align;
+  const std::size_t lanes = node.info.channels.size();
+  const AlignFilter::Output made = filter.make({node.values, node.quality, lanes}, node.times);
+  node.may_make = !made.is_nothing();
+  if (!node.may_make) return false;
+  for (const AlignFilter::Ended& ended : filter.ended())
+    notes.push_back({GraphNote::Kind::wait_ended, index, ended.input, ended.from, ended.count});
+  NodeOutput& out = node.out;
+  out = {};
+  out.first = {made.first};
+  out.lost = made.lost;
+  out.times = std::span(node.times).first(node.times.empty() ? 0 : made.count);
+  out.clock_sample = {made.clock_sample};
+  out.clock_time = made.clock_time;
+  finish_run(index, made.count);
+  return true;
 }
 
 }  // namespace spillway

@@ -106,6 +106,12 @@ class YamlFields {
       to = at(*v, [&] { return Rate(hertz); });
     }
   }
+  void optional_rate(const char* name, std::optional<Rate>& to) {
+    if (const auto v = find(name, Need::optional)) {
+      const Hertz hertz = v->frequency();
+      to = at(*v, [&] { return Rate(hertz); });
+    }
+  }
   void text(const char* name, std::string& to, Need need = Need::optional) {
     if (const auto v = find(name, need)) to = v->text();
   }
@@ -223,7 +229,7 @@ NodeKind kind_from(const yaml::Map& map, const Functions& functions) {
   NodeKind kind = default_kind(map.require("type").word(kind_names));
   YamlFields names(map, functions, true);
   std::visit([&](auto& parameters) { fields(names, parameters); }, kind);
-  std::vector<std::string_view> allowed{"id", "type", "input", "inputs"};
+  std::vector<std::string_view> allowed{"id", "type", "input", "inputs", "fill_gaps"};
   allowed.insert(allowed.end(), names.names().begin(), names.names().end());
   map.allow_only(allowed);
   YamlFields reader(map, functions, false);
@@ -245,6 +251,8 @@ std::vector<std::string> inputs_from(const yaml::Map& map) {
   return inputs;
 }
 
+constexpr std::int64_t most_filled = 1 << 20;
+
 }  // namespace
 
 GraphSpec graph_from_yaml(const std::string& text, const std::string& file,
@@ -263,6 +271,8 @@ GraphSpec graph_from_yaml(const std::string& text, const std::string& file,
     node.where = entry.where();
     node.inputs = inputs_from(map);
     node.kind = kind_from(map, functions);
+    if (const auto fill = map.find("fill_gaps"))
+      node.fill_gaps = static_cast<std::uint64_t>(fill->integer(0, most_filled));
     spec.nodes.push_back(std::move(node));
   }
   return spec;

@@ -4,61 +4,26 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string_view>
 #include <utility>
 
+#include "interpolation_point.hpp"
 #include "spillway/channels/error.hpp"
-#include "time_step.hpp"
 
 namespace spillway {
 
 namespace {
 
-constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
-constexpr Quality interpolated(Verdict::interpolated);
-constexpr Quality bad_missing(Verdict::bad, Quality::missing);
-constexpr Quality bad_range(Verdict::bad, Quality::out_of_range);
-constexpr std::uint64_t usual_pause = 65536;                  // points
-constexpr std::uint64_t most_pause = std::uint64_t{1} << 26;  // points
+constexpr std::string_view what = "interpolation";
 
-double on_line(double x0, double x1, double share) noexcept { return x0 + (x1 - x0) * share; }
-
-double share_of(Time begin, Time at, Time end) noexcept {
-  return static_cast<double>(nanoseconds_between(begin, at)) /
-         static_cast<double>(nanoseconds_between(begin, end));
-}
-
-// Whether there is a limit and the step is longer.
-bool exceeds(Time begin, Time end, std::chrono::nanoseconds limit) noexcept {
-  return limit.count() > 0 &&
-         nanoseconds_between(begin, end) > static_cast<std::uint64_t>(limit.count());
-}
-
-// How many grid points there are up to `time`, that included.
-std::uint64_t points_until(const Rate& grid, Time time) noexcept {
-  if (time < Time(0)) return 0;
-  const std::uint64_t whole = grid.samples_within(time);
-  // The time of a point is rounded, so that the next one may be there as well.
-  return whole + 1 + (grid.duration(whole + 1) == time ? 1 : 0);
-}
-
-void check_limit(std::string_view name, std::chrono::nanoseconds limit) {
-  if (limit.count() < 0)
-    throw Error(
-        fmt::format("interpolation: a {} of {} ns; it must not be negative", name, limit.count()));
+// The limit is 0 for the other method.
+InterpolationRule rule_of(const Interpolate& p) noexcept {
+  return {p.method, p.method == Interpolation::linear ? p.max_gap : p.max_age};
 }
 
 const Interpolate& checked(const Interpolate& p, std::size_t lanes) {
-  if (p.rate.hertz().value > 1e9)
-    throw Error(fmt::format("interpolation: a rate of {} Hz; allowed are up to 1e9 Hz",
-                            p.rate.hertz().value));
-  check_limit("max_gap", p.max_gap);
-  check_limit("max_age", p.max_age);
-  if (p.method == Interpolation::linear && p.max_age.count() != 0)
-    throw Error("interpolation: max_age is for 'last'; linear has max_gap");
-  if (p.method == Interpolation::last && p.max_gap.count() != 0)
-    throw Error("interpolation: max_gap is for 'linear'; last has max_age");
+  check_grid(what, p.rate);
+  (void)checked_rule(what, p.method, p.max_gap, p.max_age);
   if (lanes == 0) throw Error("interpolation: 0 lanes; at least 1 is needed");
   return p;
 }
@@ -73,14 +38,7 @@ InterpolateFilter::InterpolateFilter(const Interpolate& parameters,
       value_(lanes),
       quality_(lanes) {
   const Rate& grid = parameters_.rate;
-  const auto limit = std::max(parameters_.max_gap, parameters_.max_age);
-  const std::uint64_t in_limit = limit.count() > 0 ? grid.samples_within(limit) + 1 : 0;
-  if (in_limit > most_pause)
-    throw Error(
-        fmt::format("interpolation: a limit of {} ns is {} points at {} Hz; at most {} are "
-                    "allowed",
-                    limit.count(), in_limit, grid.hertz().value, most_pause));
-  longest_pause_ = std::max(usual_pause, in_limit);
+  longest_pause_ = checked_pause(what, grid, rule_of(parameters_));
   if (input_) {
     most_each_ = grid.samples_within(input_->duration(1)) + 2;
     if (most_each_ > longest_pause_)
@@ -93,10 +51,6 @@ InterpolateFilter::InterpolateFilter(const Interpolate& parameters,
 
 std::size_t InterpolateFilter::most_frames(std::size_t frames) const noexcept {
   return longest_pause_ + 1 + frames * most_each_;
-}
-
-Time InterpolateFilter::time_of(const ConstFrames& in, std::size_t frame) const noexcept {
-  return input_ ? input_->duration(in.first + frame) : in.times[frame];
 }
 
 InterpolateFilter::Points InterpolateFilter::points_to(const Before& before,
@@ -122,7 +76,7 @@ std::size_t InterpolateFilter::fitting(const ConstFrames& in) const noexcept {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   for (std::size_t f = 0; f < in.count(); ++f) {
-    const Time time = time_of(in, f);
+    const Time time = sample_time(in, input_, f);
     if (before.exists && time <= before.time) continue;
     const Points points = points_to(before, time);
     const std::uint64_t more = points.end - points.begin;
@@ -138,9 +92,10 @@ std::size_t InterpolateFilter::fitting(const ConstFrames& in) const noexcept {
 
 Made InterpolateFilter::process(ConstFrames in, Frames out) noexcept {
   Made made;
+  const InterpolationRule rule = rule_of(parameters_);
   const std::size_t room = out.values.size() / lanes_;
   for (std::size_t f = 0; f < in.count(); ++f) {
-    const Time time = time_of(in, f);
+    const Time time = sample_time(in, input_, f);
     if (before_.exists && time <= before_.time) continue;
     const double* const x = in.values.data() + f * lanes_;
     const Quality* const x_quality = in.quality.data() + f * lanes_;
@@ -152,12 +107,10 @@ Made InterpolateFilter::process(ConstFrames in, Frames out) noexcept {
         Quality* const q = out.quality.data() + made.count * lanes_;
         ++made.count;
         if (k + 1 < points.end || !points.hit) {
-          put_between(parameters_.rate.duration(k), time, x, x_quality, y, q);
-          continue;
-        }
-        for (std::size_t l = 0; l < lanes_; ++l) {
-          y[l] = x[l];
-          q[l] = x[l] == x[l] ? x_quality[l] : merge(x_quality[l], bad_missing);
+          put_between(rule, {before_.time, value_.data(), quality_.data()}, {time, x, x_quality},
+                      parameters_.rate.duration(k), lanes_, y, q);
+        } else {
+          put_sample(x, x_quality, lanes_, y, q);
         }
       }
     }
@@ -168,34 +121,15 @@ Made InterpolateFilter::process(ConstFrames in, Frames out) noexcept {
   return made;
 }
 
-void InterpolateFilter::put_between(Time time, Time next_time, const double* next,
-                                    const Quality* next_quality, double* y,
-                                    Quality* q) const noexcept {
-  const bool linear = parameters_.method == Interpolation::linear;
-  if (exceeds(before_.time, linear ? next_time : time,
-              linear ? parameters_.max_gap : parameters_.max_age)) {
-    std::fill_n(y, lanes_, nan_value);
-    std::fill_n(q, lanes_, bad_missing);
-    return;
-  }
-  if (!linear) {
-    for (std::size_t l = 0; l < lanes_; ++l) {
-      y[l] = value_[l];
-      q[l] = merge(quality_[l], y[l] == y[l] ? interpolated : bad_missing);
-    }
-    return;
-  }
-  const double share = share_of(before_.time, time, next_time);
-  for (std::size_t l = 0; l < lanes_; ++l) {
-    const double value = on_line(value_[l], next[l], share);
-    const Quality both = merge(merge(quality_[l], next_quality[l]), interpolated);
-    const bool known = std::isfinite(value_[l]) && std::isfinite(next[l]);
-    y[l] = std::isfinite(value) ? value : nan_value;
-    q[l] = std::isfinite(value) ? both : merge(both, known ? bad_range : bad_missing);
-  }
-}
-
 void InterpolateFilter::reset() noexcept { before_ = {}; }
+
+void InterpolateFilter::take_over(InterpolateFilter& before) noexcept {
+  if (!before.before_.exists) return;
+  std::swap(value_, before.value_);
+  std::swap(quality_, before.quality_);
+  const Time time = before.before_.time;
+  pass(before_, time, points_to({}, time));
+}
 
 void InterpolateFilter::save_state(StateWriter& writer) const {
   writer.put(static_cast<std::uint64_t>(lanes_));
@@ -229,7 +163,7 @@ std::vector<double> interpolate(std::span<const double> values, std::span<const 
   if (times.size() != values.size())
     throw Error(fmt::format("interpolation: {} times for {} values; there must be as many",
                             times.size(), values.size()));
-  check_limit("limit", limit);
+  check_limit(what, "limit", limit);
   std::vector<Time> known_times;
   std::vector<double> known;
   for (std::size_t i = 0; i < values.size(); ++i) {

@@ -121,6 +121,7 @@ Windows<T> make_windows(std::size_t window, std::size_t lanes) {
 template <class T>
 struct MedianBank<T>::State {
   Windows<T> windows;
+  std::vector<T> frame;  // scratch
 
   // Those in the window, oldest first: all there is to know.
   [[nodiscard]] std::vector<T> history(std::size_t window, std::size_t lanes) const {
@@ -141,8 +142,8 @@ template <class T>
 MedianBank<T>::MedianBank(std::uint64_t window, std::size_t lanes)
     : window_(checked(window, lanes)),
       lanes_(lanes),
-      state_(std::make_unique<State>(
-          State{make_windows<T>(static_cast<std::size_t>(window), lanes)})) {}
+      state_(std::make_unique<State>(State{make_windows<T>(static_cast<std::size_t>(window), lanes),
+                                           std::vector<T>(lanes)})) {}
 
 template <class T>
 MedianBank<T>::MedianBank(const MedianBank& other)
@@ -168,6 +169,21 @@ void MedianBank<T>::process(const T* in, T* out, std::size_t frames) noexcept {
 template <class T>
 void MedianBank<T>::reset() noexcept {
   std::visit([](auto& windows) { windows.reset(); }, state_->windows);
+}
+
+template <class T>
+void MedianBank<T>::take_over(MedianBank& before, std::uint64_t frames) noexcept {
+  reset();
+  std::vector<T>& frame = state_->frame;
+  for (auto age = static_cast<std::size_t>(frames); age > 0; --age) {
+    std::visit(
+        [&](const auto& w) {
+          const std::size_t slot = (w.slot + w.window - age) % w.window;
+          for (std::size_t l = 0; l < lanes_; ++l) frame[l] = w.at(slot, l);
+        },
+        before.state_->windows);
+    process(frame.data(), frame.data(), 1);
+  }
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <type_traits>
 
@@ -55,6 +56,7 @@ MovingAverageBank<T>::MovingAverageBank(const MovingAverage& p, std::size_t lane
   const std::size_t sums = nan_ == NanPolicy::ignore ? 2 : 1;
   state_.values.resize(sums * (window_ / 2 * 2 + 5) * lanes, neutral<T>);
   if (nan_ == NanPolicy::ignore) valid_.resize(most_frames * lanes);
+  frame_.resize(lanes);
   const simd::MovingAverageKernels& kernels = simd::pick_moving_average_kernels();
   if constexpr (std::is_same_v<T, double>)
     run_ = kernels.run_double;
@@ -134,6 +136,44 @@ void MovingAverageBank<T>::reset() noexcept {
   const std::size_t sum = (window_ / 2 * 2 + 5) * lanes_;
   for (std::size_t end = sum; end <= state_.values.size(); end += sum)
     std::fill_n(state_.values.data() + end - 2 * lanes_, 2 * lanes_, neutral<T>);
+}
+
+// What went into a sum `age` frames ago, 1 or more, at most half a window twice. Where the sum from
+// there to the end of the partition is in its place, the difference from the sum of one frame
+// less. If that is not finite the sum itself will do, though a NaN or infinity in it came later:
+// windows with that frame have all that came later too.
+template <class T>
+T MovingAverageBank<T>::past(std::size_t sum, std::uint64_t age, std::size_t lane) const noexcept {
+  const std::uint64_t half = window_ / 2;
+  const std::uint64_t position = state_.frames % half;
+  const std::uint64_t partition = state_.frames / half;
+  // Of the current partition's rows those below `position` are of this partition, the others of
+  // the one before the previous one.
+  const bool is_previous = age > position && age <= position + half;
+  const std::uint64_t row =
+      (is_previous ? half : 2 * half * (age > position ? 1U : 0U)) + position - age;
+  const std::size_t rows = (2 * half + 5) * lanes_ * sum +
+                           ((partition % 2 == 1) == is_previous ? 0 : (half + 1) * lanes_);
+  const T* const at = state_.values.data() + rows + row * lanes_ + lane;
+  const bool is_sum = age > position && !(is_previous && row < half - position);
+  return is_sum && std::isfinite(at[lanes_]) ? at[0] - at[lanes_] : at[0];
+}
+
+template <class T>
+void MovingAverageBank<T>::take_over(MovingAverageBank& before, std::uint64_t frames) noexcept {
+  if (window_ == before.window_) {
+    state_.frames = before.state_.frames;
+    state_.values.swap(before.state_.values);
+    return;
+  }
+  reset();
+  for (std::uint64_t age = frames; age > 0; --age) {
+    for (std::size_t l = 0; l < lanes_; ++l) {
+      const bool valid = nan_ == NanPolicy::propagate || before.past(1, age, l) == T(1);
+      frame_[l] = valid ? before.past(0, age, l) : nan_value<T>;
+    }
+    process(frame_.data(), frame_.data(), 1);
+  }
 }
 
 template class MovingAverageBank<float>;

@@ -19,8 +19,8 @@ class CalibrateFilter {
   explicit CalibrateFilter(std::optional<Calibration> calibration)
       : calibration_(std::move(calibration)) {}
   std::size_t process(ConstFrames in, Frames out) noexcept {
-    std::ranges::copy(in.values, out.values.begin());
-    std::ranges::copy(in.quality, out.quality.begin());
+    std::copy_n(in.values.data(), in.values.size(), out.values.data());
+    std::copy_n(in.quality.data(), in.quality.size(), out.quality.data());
     if (calibration_)
       calibration_->apply(out.values.first(in.values.size()), out.quality.first(in.values.size()));
     return in.count();
@@ -53,6 +53,22 @@ class RunnerOf final : public Runner {
   }
   void reset() noexcept override { filter_.reset(); }
   void gap() noexcept override { filter_.gap(); }
+  void take_over(Runner& before) noexcept override {
+    if constexpr (requires(Filter & f) { f.take_over(f); }) {
+      if (auto* same = dynamic_cast<RunnerOf*>(&before)) return filter_.take_over(same->filter_);
+    }
+    filter_.gap();
+  }
+  [[nodiscard]] std::string_view failure() const noexcept override {
+    if constexpr (requires { filter_.message(); })
+      return filter_.failed() ? filter_.message() : std::string_view();
+    else
+      return {};
+  }
+  void fail() noexcept override {
+    if constexpr (requires { filter_.fail(""); })
+      filter_.fail("it threw in the run that is replayed");
+  }
   [[nodiscard]] double delay() const noexcept override { return filter_.delay(); }
   void save_state(StateWriter& writer) const override { filter_.save_state(writer); }
   void load_state(StateReader& reader) override { filter_.load_state(reader); }
@@ -65,6 +81,10 @@ class RunnerOf final : public Runner {
 template <class Filter>
 Prepared like(const Feed& feed, Filter filter) {
   Prepared made;
+  if constexpr (requires { filter.settling(); })
+    made.memory = filter.settling() + 1;
+  else if constexpr (requires { filter.parameters().window + 0U; })
+    made.memory = filter.parameters().window;
   made.runner = std::make_unique<RunnerOf<Filter>>(std::move(filter));
   made.channels = feed.channels;
   made.most_frames = feed.most_frames;
@@ -151,6 +171,7 @@ Prepared make(const Peak& kind, const Feed& feed) { return designed_sections(kin
 Prepared make(const Fir& kind, const Feed& feed) {
   Prepared made = like(feed, FirFilter(kind, feed.channels.size()));
   made.system = kind.taps;
+  made.memory = kind.taps.size();
   return made;
 }
 template <class Kind>
@@ -191,6 +212,7 @@ Prepared make(const SlidingStd& kind, const Feed& feed) {
 Prepared make(const Derivative& kind, const Feed& feed) {
   Prepared made = like(feed, DerivativeFilter(kind, feed.rate, feed.channels.size()));
   for (ChannelInfo& channel : made.channels) channel.unit = times(channel.unit, "s-1");
+  made.memory = kind.scheme == Difference::backward ? 2 : 3;
   if (feed.rate) {
     const double rate = feed.rate->hertz().value;
     made.system = kind.scheme == Difference::backward ? std::vector{rate, -rate}
@@ -201,6 +223,7 @@ Prepared make(const Derivative& kind, const Feed& feed) {
 Prepared make(const Integral& kind, const Feed& feed) {
   Prepared made = like(feed, IntegralFilter(kind, feed.rate, feed.channels.size()));
   for (ChannelInfo& channel : made.channels) channel.unit = times(channel.unit, "s");
+  made.memory = 0;
   return made;
 }
 
@@ -212,6 +235,7 @@ Prepared make(const Decimate& kind, const Feed& feed) {
   made.most_frames = most;
   made.numbers = NumberMap{kind.factor, kind.phase, 1};
   made.system = design(kind);
+  made.memory = std::get<std::vector<double>>(*made.system).size();
   return made;
 }
 Prepared make(const Resample& kind, const Feed& feed) {
@@ -222,6 +246,7 @@ Prepared make(const Resample& kind, const Feed& feed) {
   made.most_frames = most;
   const std::uint64_t divisor = std::gcd(kind.up, kind.down);
   made.numbers = NumberMap{kind.down / divisor, 0, kind.up / divisor};
+  made.memory = (design(kind).size() + kind.up - 1) / kind.up;
   return made;
 }
 Prepared make(const Interpolate& kind, const Feed& feed) {
@@ -230,6 +255,16 @@ Prepared make(const Interpolate& kind, const Feed& feed) {
   Prepared made = like(feed, std::move(filter));
   made.most_frames = most;
   made.grid = kind.rate;
+  made.memory = 2;
+  return made;
+}
+Prepared make(const Align& kind, const Feed& feed) {
+  Prepared made;
+  made.align = std::make_unique<AlignFilter>(kind, feed.aligned);
+  made.channels = feed.channels;
+  made.most_frames = feed.block_frames;
+  made.grid = kind.rate;
+  made.memory = 2;
   return made;
 }
 
@@ -244,6 +279,7 @@ Prepared make(const Welch& kind, const Feed& feed) {
   // Output m is made with the last sample of its last segment.
   const std::uint64_t hop = kind.segment - kind.overlap;
   made.numbers = NumberMap{stride, (kind.average - 1) * hop + kind.segment - 1, 1};
+  made.memory = (kind.average - 1) * hop + kind.segment;
   const ChannelInfo& of = feed.channels.front();
   made.channels.clear();
   for (const double frequency : frequencies(kind, rate)) {
@@ -256,7 +292,9 @@ Prepared make(const Welch& kind, const Feed& feed) {
   return made;
 }
 Prepared make(const Envelope& kind, const Feed& feed) {
-  return like(feed, EnvelopeFilter(kind, feed.channels.size()));
+  Prepared made = like(feed, EnvelopeFilter(kind, feed.channels.size()));
+  made.memory = kind.taps;
+  return made;
 }
 
 Prepared make(const Arithmetic& kind, const Feed& feed) {
@@ -316,10 +354,22 @@ Prepared make(const DetectSaturation& kind, const Feed& feed) {
   return like(feed, DetectSaturationFilter(kind, feed.channels.size()));
 }
 Prepared make(const DetectStuck& kind, const Feed& feed) {
-  return like(feed, DetectStuckFilter(kind, feed.channels.size()));
+  Prepared made = like(feed, DetectStuckFilter(kind, feed.channels.size()));
+  made.memory = kind.samples;
+  return made;
 }
 Prepared make(const DetectJump& kind, const Feed& feed) {
-  return like(feed, DetectJumpFilter(kind, feed.channels.size()));
+  Prepared made = like(feed, DetectJumpFilter(kind, feed.channels.size()));
+  made.memory = 2;
+  return made;
+}
+Prepared make(const DetectTime& kind, const Feed& feed) {
+  if (feed.rate)
+    throw Error(
+        fmt::format("'{}' is regular: its gaps are in its numbers, and its times follow from them; "
+                    "needed is an irregular stream",
+                    feed.name));
+  return like(feed, DetectTimeFilter(kind, feed.channels.size()));
 }
 
 }  // namespace
@@ -339,6 +389,12 @@ double memory_bytes(const NodeKind& kind, const Feed& feed) noexcept {
           const auto down = static_cast<double>(std::max<std::uint64_t>(k.down, 1));
           const double taps = std::max(static_cast<double>(k.taps), 20.0 * std::max(up, down));
           return 3.0 * value * taps * lanes + (value + 1.0) * frames * (up / down) * lanes;
+        } else if constexpr (std::is_same_v<Kind, Align>) {
+          double bytes = 0.0;
+          for (std::size_t i = 0; i < feed.aligned.size(); ++i)
+            bytes += static_cast<double>(AlignFilter::kept_frames(k, feed.aligned, i)) *
+                     ((value + 1.0) * static_cast<double>(feed.aligned[i].lanes) + 56.0);
+          return bytes;
         } else if constexpr (std::is_same_v<Kind, Welch>) {
           return 10.0 * value * static_cast<double>(k.segment);
         } else if constexpr (requires { k.taps + 1; }) {

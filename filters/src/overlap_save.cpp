@@ -75,6 +75,13 @@ void OverlapSave::reset() noexcept {
   std::ranges::fill(output_, 0.0);
 }
 
+std::size_t OverlapSave::take_over(OverlapSave& before) noexcept {
+  filled_ = before.filled_;
+  input_.swap(before.input_);
+  output_.swap(before.output_);
+  return block_ - filled_;
+}
+
 void OverlapSave::save_state(StateWriter& writer) const {
   writer.put(static_cast<std::uint64_t>(filled_));
   writer.put(input_);

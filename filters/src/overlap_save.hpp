@@ -20,6 +20,9 @@ class OverlapSave {
   // `out` may be `in`.
   void process(const double* in, double* out, std::size_t frames) noexcept;
   void reset() noexcept;
+  // Goes on in the middle of the block of one with as many taps. Returns how many outputs from
+  // the next one on are of that one's taps.
+  std::size_t take_over(OverlapSave& before) noexcept;
   [[nodiscard]] std::size_t block() const noexcept { return block_; }
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // load into a copy

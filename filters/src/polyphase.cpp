@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fir_design.hpp"
+#include "past_frames.hpp"
 #include "simd/fir_pick.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/filters/fir_bank.hpp"
@@ -173,6 +174,23 @@ void Polyphase::reset() noexcept {
 void Polyphase::gap() noexcept {
   if (gap_ == GapPolicy::reset) reset();
   note_edge();
+}
+
+void Polyphase::take_over(Polyphase& before) noexcept {
+  filled_ = length_ - 1;
+  const std::size_t missing =
+      copy_past(before.history_.data() + before.filled_ * lanes_, before.length_ - 1,
+                history_.data() + filled_ * lanes_, length_ - 1, lanes_);
+  // The longest window has noted every input.
+  const Marks& noted = before.marks_[0];
+  for (Marks& marks : marks_) {
+    const auto longer = static_cast<std::int64_t>(marks.length) -
+                        static_cast<std::int64_t>(noted.length);  // both up to max_fir_taps
+    marks.carried.take_over(noted.carried, longer);
+    marks.invalid.take_over(noted.invalid, longer);
+    if (marks.length > 0 && missing > 0)
+      marks.carried.note_all(unsettled, missing - (length_ - marks.length));
+  }
 }
 
 // Outputs whose window begins before the next input.

@@ -29,6 +29,7 @@ class Polyphase {
   Made process(ConstFrames in, Frames out) noexcept;
   void reset() noexcept;
   void gap() noexcept;
+  void take_over(Polyphase& before) noexcept;  // of any ratio
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
 

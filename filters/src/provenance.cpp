@@ -30,6 +30,9 @@ class JsonFields {
   void rate(const char* name, const Rate& value, Need = Need::optional) {
     json_[name] = {value.samples(), value.seconds()};
   }
+  void optional_rate(const char* name, const std::optional<Rate>& value) {
+    if (value) rate(name, *value);
+  }
   void text(const char* name, const std::string& value, Need = Need::optional) {
     if (!value.empty()) json_[name] = value;
   }
@@ -80,6 +83,7 @@ std::string provenance_json(const Graph& graph) {
     node["id"] = spec.id;
     node["type"] = kind_name(spec.kind);
     node["inputs"] = spec.inputs;
+    if (spec.fill_gaps > 0) node["fill_gaps"] = spec.fill_gaps;
     NodeKind kind = spec.kind;
     JsonFields writer(node);
     std::visit([&](auto& parameters) { fields(writer, parameters); }, kind);

@@ -108,6 +108,9 @@ Made DecimateFilter::process(ConstFrames in, Frames out) noexcept {
 }
 void DecimateFilter::reset() noexcept { polyphase_->reset(); }
 void DecimateFilter::gap() noexcept { polyphase_->gap(); }
+void DecimateFilter::take_over(DecimateFilter& before) noexcept {
+  polyphase_->take_over(*before.polyphase_);
+}
 double DecimateFilter::delay() const noexcept { return polyphase_->delay(); }
 std::uint64_t DecimateFilter::outputs_before(std::uint64_t input_number) const noexcept {
   return polyphase_->outputs_before(input_number);
@@ -138,6 +141,9 @@ Made ResampleFilter::process(ConstFrames in, Frames out) noexcept {
 }
 void ResampleFilter::reset() noexcept { polyphase_->reset(); }
 void ResampleFilter::gap() noexcept { polyphase_->gap(); }
+void ResampleFilter::take_over(ResampleFilter& before) noexcept {
+  polyphase_->take_over(*before.polyphase_);
+}
 double ResampleFilter::delay() const noexcept { return polyphase_->delay(); }
 std::uint64_t ResampleFilter::outputs_before(std::uint64_t input_number) const noexcept {
   return polyphase_->outputs_before(input_number);

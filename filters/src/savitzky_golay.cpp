@@ -21,7 +21,7 @@ void check(const SavitzkyGolay& p, Hertz rate) {
   if (p.window == 0 || p.window > longest_savitzky_golay)
     throw Error(fmt::format("Savitzky-Golay: a window of {} samples; allowed are 1 to {}", p.window,
                             longest_savitzky_golay));
-  if (p.align == Align::centred && p.window % 2 == 0)
+  if (p.align == Alignment::centred && p.window % 2 == 0)
     throw Error(
         fmt::format("Savitzky-Golay: a window of {} samples; centred it must be odd", p.window));
   if (p.order < 0 || p.order > highest_savitzky_golay ||
@@ -128,7 +128,7 @@ double sum_of(const std::vector<double>& weights, const double* x) {
 std::vector<double> design(const SavitzkyGolay& p, Hertz rate) {
   check(p, rate);
   std::vector<double> taps =
-      weights(p, rate, p.align == Align::centred ? (p.window - 1) / 2 : p.window - 1);
+      weights(p, rate, p.align == Alignment::centred ? (p.window - 1) / 2 : p.window - 1);
   std::ranges::reverse(taps);
   return taps;
 }
@@ -152,9 +152,12 @@ std::size_t SavitzkyGolayFilter::process(ConstFrames in, Frames out) noexcept {
 }
 void SavitzkyGolayFilter::reset() noexcept { core_->reset(); }
 void SavitzkyGolayFilter::gap() noexcept { core_->gap(); }
+void SavitzkyGolayFilter::take_over(SavitzkyGolayFilter& before) noexcept {
+  core_->take_over(*before.core_);
+}
 double SavitzkyGolayFilter::delay() const noexcept {
   const bool late =
-      parameters_.align == Align::centred || parameters_.order == parameters_.derivative;
+      parameters_.align == Alignment::centred || parameters_.order == parameters_.derivative;
   return late ? static_cast<double>(parameters_.window - 1) / 2.0 : 0.0;
 }
 void SavitzkyGolayFilter::save_state(StateWriter& writer) const { core_->save_state(writer); }
@@ -164,7 +167,7 @@ std::size_t SavitzkyGolayFilter::lanes() const noexcept { return core_->lanes();
 std::vector<double> savitzky_golay_centred(std::span<const double> values,
                                            const SavitzkyGolay& parameters, Hertz rate) {
   SavitzkyGolay p = parameters;
-  p.align = Align::centred;
+  p.align = Alignment::centred;
   check(p, rate);
   if (values.size() < p.window)
     throw Error(fmt::format("Savitzky-Golay: {} values; the window of {} needs as many",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <concepts>
 #include <limits>
 #include <utility>
@@ -23,23 +24,42 @@ namespace {
 
 constexpr std::uint64_t max_window = std::uint64_t{1} << 28;
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr Quality unsettled{Verdict::suspect, Quality::transient};
 constexpr Quality bad_missing{Verdict::bad, Quality::missing};
+
+// See ChunkedWindow::Oldest. An extreme of all stands for the oldest.
+double oldest_of_extremes(const double* longer, const double*, std::size_t) noexcept {
+  return longer[0];
+}
+// Of how many there are and the sum of their squares. After an infinity, or an overflow, it is
+// infinite: any window that has it has that too.
+double oldest_of_squares(const double* longer, const double* shorter, std::size_t lanes) noexcept {
+  if (!(longer[0] > shorter[0])) return nan_value;
+  return std::isfinite(longer[lanes]) ? std::sqrt(longer[lanes] - shorter[lanes]) : infinity;
+}
+// Of how many there are, their mean, and the sum of the squares of their differences from it.
+double oldest_of_spreads(const double* longer, const double* shorter, std::size_t lanes) noexcept {
+  if (!(longer[0] > shorter[0])) return nan_value;
+  if (!std::isfinite(longer[2 * lanes])) return infinity;
+  return shorter[lanes] + longer[0] * (longer[lanes] - shorter[lanes]);
+}
 
 MedianBank<double> window_of(const SlidingMedian& p, std::size_t lanes) {
   return {p.window, lanes};
 }
 ChunkedWindow window_of(const SlidingMin& p, std::size_t lanes) {
-  return {simd::pick_sliding_kernels().least, 0.0, p.window, lanes};
+  return {simd::pick_sliding_kernels().least, oldest_of_extremes, 0.0, p.window, lanes};
 }
 ChunkedWindow window_of(const SlidingMax& p, std::size_t lanes) {
-  return {simd::pick_sliding_kernels().greatest, 0.0, p.window, lanes};
+  return {simd::pick_sliding_kernels().greatest, oldest_of_extremes, 0.0, p.window, lanes};
 }
 ChunkedWindow window_of(const SlidingRms& p, std::size_t lanes) {
-  return {simd::pick_sliding_kernels().rms, 0.0, p.window, lanes};
+  return {simd::pick_sliding_kernels().rms, oldest_of_squares, 0.0, p.window, lanes};
 }
 ChunkedWindow window_of(const SlidingStd& p, std::size_t lanes) {
-  return {simd::pick_sliding_kernels().deviation, static_cast<double>(p.ddof), p.window, lanes};
+  return {simd::pick_sliding_kernels().deviation, oldest_of_spreads, static_cast<double>(p.ddof),
+          p.window, lanes};
 }
 
 constexpr const char* name_of(const SlidingMedian&) { return "sliding median"; }
@@ -84,6 +104,7 @@ struct SlidingFilter<Statistic>::State {
   QualitySpan carried;
   std::uint64_t now = 0;                   // frames since the start or reset
   std::uint64_t last_nan = 0;              // the greatest of nan_until
+  bool is_cut = false;                     // before those some were lost
   std::vector<std::uint64_t> nan_until;    // per lane: outputs before this frame are NaN
   std::vector<std::uint64_t> nan_outputs;  // scratch, per lane: bit f is frame f of a piece
 
@@ -133,8 +154,9 @@ struct SlidingFilter<Statistic>::State {
     const bool propagates = p.nan == NanPolicy::propagate;
     for (std::size_t f = 0, i = 0; i < x.size(); ++f) {
       for (std::size_t l = 0; l < lanes; ++l, ++i) {
-        carried.note(l, q_in[i], p.window);
-        if (x[i] != x[i] && propagates) last_nan = nan_until[l] = now + f + p.window;
+        const bool is_nan = x[i] != x[i];
+        carried.note(l, is_nan && !propagates ? quality_of_ignored(q_in[i]) : q_in[i], p.window);
+        if (is_nan && propagates) last_nan = nan_until[l] = now + f + p.window;
         q_out[i] = carried.at(l);
         if (now + f < nan_until[l]) nan_outputs[l] |= std::uint64_t{1} << f;
       }
@@ -165,13 +187,34 @@ struct SlidingFilter<Statistic>::State {
     window.reset();
     carried.reset();
     now = 0;
+    is_cut = false;
     last_nan = 0;
     std::ranges::fill(nan_until, 0);
     begin();
   }
   void gap() noexcept {
     if (p.gap == GapPolicy::reset) reset();
+    if (now == 0) is_cut = true;
     carried.note_all(unsettled, p.window - 1);
+  }
+  void take_over(State& before) noexcept {
+    if (p.nan != before.p.nan) return gap();
+    const auto longer =
+        static_cast<std::int64_t>(p.window) - static_cast<std::int64_t>(before.p.window);
+    const std::uint64_t there = std::min({before.now, p.window - 1, before.p.window - 1});
+    window.take_over(before.window, there);
+    carried.take_over(before.carried, longer);
+    is_cut = before.is_cut || before.now > there;
+    if (is_cut || p.warm_up == WarmUp::nan) carried.note_all(unsettled, p.window - 1 - there);
+    now = there;
+    last_nan = 0;
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const std::int64_t left =
+          static_cast<std::int64_t>(before.nan_until[l]) - static_cast<std::int64_t>(before.now);
+      const bool is_nan = left > 0 && left + longer > 0;
+      nan_until[l] = is_nan ? now + static_cast<std::uint64_t>(left + longer) : 0;
+      last_nan = std::max(last_nan, nan_until[l]);
+    }
   }
 };
 
@@ -214,6 +257,11 @@ void SlidingFilter<Statistic>::gap() noexcept {
 }
 
 template <class Statistic>
+void SlidingFilter<Statistic>::take_over(SlidingFilter& before) noexcept {
+  state_->take_over(*before.state_);
+}
+
+template <class Statistic>
 double SlidingFilter<Statistic>::delay() const noexcept {
   return static_cast<double>(parameters_.window - 1) / 2.0;
 }
@@ -225,6 +273,7 @@ void SlidingFilter<Statistic>::save_state(StateWriter& writer) const {
   state_->window.save_state(writer);
   state_->carried.save_state(writer);
   writer.put(state_->now);
+  writer.put(static_cast<std::uint8_t>(state_->is_cut));
   writer.put(state_->last_nan);
   writer.put(state_->nan_until);
 }
@@ -244,6 +293,9 @@ void SlidingFilter<Statistic>::load_state(StateReader& reader) {
   loaded->window.load_state(reader);
   loaded->carried.load_state(reader);
   reader.get(loaded->now);
+  std::uint8_t is_cut = 0;
+  reader.get(is_cut);
+  loaded->is_cut = is_cut != 0;
   reader.get(loaded->last_nan);
   reader.get(loaded->nan_until);
   state_ = std::move(loaded);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <optional>
 #include <utility>
 
 #include "spillway/channels/error.hpp"
@@ -86,11 +87,26 @@ double moment_over_sum(double c0, double c1, double c2) {
   return 0.5 + (std::abs(rest) > rounding ? -c2 / rest : 0.5);
 }
 
+std::vector<double> impulse_response(const Sos& sos, std::size_t samples) {
+  std::vector<double> response(samples);
+  if (samples > 0) response[0] = 1.0;
+  SosBank<double>(sos, Form::df2t, 1).process(response.data(), response.data(), samples);
+  return response;
+}
+
+double sum_of_moduli(const std::vector<double>& values) {
+  double sum = 0.0;
+  for (const double v : values) sum += std::abs(v);
+  return sum;
+}
+
 // From the pole radii, as settling_samples() describes.
 std::uint64_t settling_bound(const Sos& sos, double level) {
   double slowest = std::numeric_limits<double>::infinity();
   double gain = std::max(std::abs(response_at_angle(sos, 0.0)),
                          std::abs(response_at_angle(sos, std::numbers::pi)));
+  // All of these may be zeros. The first samples can't be: H has no more zeros than that.
+  gain = std::max(gain, sum_of_moduli(impulse_response(sos, 2 * sos.sections.size() + 1)));
   for (const Sos::Section& s : sos.sections) {
     const Poles poles = poles_of(s);
     slowest = std::min({slowest, poles.decay[0], poles.decay[1]});
@@ -116,11 +132,62 @@ std::uint64_t settling_bound(const Sos& sos, double level) {
   return best > 0.0 ? static_cast<std::uint64_t>(std::ceil(best)) : 0;
 }
 
-std::vector<double> impulse_response(const Sos& sos, std::size_t samples) {
-  std::vector<double> response(samples);
-  if (samples > 0) response[0] = 1.0;
-  SosBank<double>(sos, Form::df2t, 1).process(response.data(), response.data(), samples);
-  return response;
+double dc_gain(const Sos::Section& s) { return ((s.b0 + s.b1) + s.b2) / ((1.0 + s.a1) + s.a2); }
+
+// Of b0 + b1/z + b2/z^2 and 1 + a1/z + a2/z^2, at z = 1 or -1: whether one section can have the
+// past of the other, as SosFilter::take_over() tells.
+bool are_near_at(const Sos::Section& then, const Sos::Section& now, double z) noexcept {
+  constexpr double least_distance = 1.0 / 16.0;
+  constexpr double most_gain = 4.0;
+  constexpr double rounding = 1e-9;
+  struct At {
+    double numerator;
+    double denominator;
+    bool is_zero;
+  };
+  const auto at = [z](const Sos::Section& s) {
+    const double size = std::abs(s.b0) + std::abs(s.b1) + std::abs(s.b2);
+    const double numerator = std::abs((s.b0 + s.b2) + z * s.b1);
+    return At{numerator, (1.0 + z * s.a1) + s.a2, numerator <= rounding * size};
+  };
+  const At a = at(then);
+  const At b = at(now);
+  if (b.denominator < least_distance * a.denominator || a.is_zero != b.is_zero) return false;
+  if (a.is_zero) return true;
+  const double gain_then = a.numerator / a.denominator;
+  const double gain_now = b.numerator / b.denominator;
+  return gain_now <= most_gain * gain_then && gain_then <= most_gain * gain_now;
+}
+bool are_near(const Sos::Section& then, const Sos::Section& now) noexcept {
+  return are_near_at(then, now, 1.0) && are_near_at(then, now, -1.0);
+}
+
+// The last two values of what goes into a section, or comes out.
+struct Past {
+  double last;
+  double before;
+};
+
+// How far an output found in the state may be from the one that came, as a part of both ends.
+constexpr double worst_past = 1e-6;
+
+// The last two outputs of a section with the state z, which is
+//     z1 = (b1 x[k] + b2 x[k-1]) - a1 y[k] - a2 y[k-1],   z2 = b2 x[k] - a2 y[k].
+// A section of first order has neither b2 nor a2; it has y[k] in z1, and y[k-1] in
+//     y[k] = (b0 x[k] + b1 x[k-1]) - a1 y[k-1].
+// None if its poles are so close to 0 that the state does not tell.
+std::optional<Past> outputs_of(const Sos::Section& s, const SosBank<double>::Memory& z,
+                               const Past& x) noexcept {
+  constexpr double least_a2 = 1e-5;  // some cube root of the rounding error, squared in y[k-1]
+  constexpr double least_a1 = 1e-2;
+  if (std::abs(s.a2) >= least_a2) {
+    const double last = (s.b2 * x.last - z.z2) / s.a2;
+    return Past{last, (((s.b1 * x.last + s.b2 * x.before) - s.a1 * last) - z.z1) / s.a2};
+  }
+  const bool first_order = std::abs(s.b2) <= least_a2 * (std::abs(s.b0) + std::abs(s.b1));
+  if (!first_order || std::abs(s.a1) < least_a1) return std::nullopt;
+  const double last = (s.b1 * x.last - z.z1) / s.a1;
+  return Past{last, ((s.b0 * x.last + s.b1 * x.before) - last) / s.a1};
 }
 
 }  // namespace
@@ -175,8 +242,7 @@ std::uint64_t settling_samples(const Sos& sos, double level) {
   const std::uint64_t length = settling_bound(sos, level / 100.0);
   if (length > longest_simulation) return settling_bound(sos, level);
   const std::vector<double> h = impulse_response(sos, length + 1);
-  double sum = 0.0;
-  for (const double v : h) sum += std::abs(v);
+  const double sum = sum_of_moduli(h);
   double tail = sum * level / 100.0;
   std::size_t n = h.size();
   while (n > 0 && (tail += std::abs(h[n - 1])) <= level * sum) --n;
@@ -191,6 +257,9 @@ SosFilter::SosFilter(Sos sos, const SosOptions& options, std::size_t lanes)
       carried_(lanes),
       primed_(lanes),
       held_(lanes),
+      last_input_(lanes),
+      input_before_(lanes),
+      last_output_(lanes),
       before_(bank_.state()),
       input_(run_of(lanes) * lanes),
       lost_(lanes) {
@@ -234,7 +303,11 @@ bool SosFilter::run_bank(const double* x, double* y, std::size_t frames) noexcep
     return false;
   }
   const double* const input = in_place ? input_.data() : x;
-  std::copy_n(input + count - lanes_, lanes_, held_.data());
+  const double* const last = input + count - lanes_;
+  std::copy_n(frames > 1 ? last - lanes_ : last_input_.data(), lanes_, input_before_.data());
+  std::copy_n(last, lanes_, last_input_.data());
+  std::copy_n(y + count - lanes_, lanes_, last_output_.data());
+  std::copy_n(last, lanes_, held_.data());
   return true;
 }
 
@@ -265,12 +338,14 @@ void SosFilter::frame(const double* x, const Quality* q_in, double* y, Quality* 
       held_[l] = x[l];
       if (primed_[l] == 0) {
         bank_.prime(l, x[l]);
+        last_input_[l] = x[l];
         primed_[l] = 1;
         --unprimed_;
       }
     }
     lost_[l] = !valid && options_.nan == NanPolicy::reset ? 1 : 0;
     y[l] = held_[l];
+    input_before_[l] = std::exchange(last_input_[l], held_[l]);
   }
   bank_.process(y, y, 1);
   for (std::size_t l = 0; l < lanes_; ++l) {
@@ -282,7 +357,9 @@ void SosFilter::frame(const double* x, const Quality* q_in, double* y, Quality* 
     if (overflow || lost_[l] != 0) {
       y[l] = nan_value;
       bank_.zero(l);
+      last_input_[l] = input_before_[l] = 0.0;
     }
+    last_output_[l] = overflow || lost_[l] != 0 ? 0.0 : y[l];
   }
   carried_.advance(1);
 }
@@ -290,7 +367,8 @@ void SosFilter::frame(const double* x, const Quality* q_in, double* y, Quality* 
 void SosFilter::reset() noexcept {
   bank_.reset();
   carried_.reset();
-  std::ranges::fill(held_, 0.0);
+  for (auto* values : {&held_, &last_input_, &input_before_, &last_output_})
+    std::ranges::fill(*values, 0.0);
   const bool steady = options_.initial == Initial::steady;
   std::ranges::fill(primed_, steady ? 0 : 1);
   unprimed_ = steady ? lanes_ : 0;
@@ -302,12 +380,85 @@ void SosFilter::gap() noexcept {
   carried_.note_all(settling_from(Quality::none), settling_);
 }
 
+void SosFilter::take_over(SosFilter& before) noexcept {
+  const auto longer = static_cast<std::int64_t>(settling_) -
+                      static_cast<std::int64_t>(before.settling_);  // both far below 2^63
+  carried_.take_over(before.carried_, std::max<std::int64_t>(longer, 0));
+  if (options_.initial == Initial::steady) {
+    primed_.swap(before.primed_);
+    unprimed_ = before.unprimed_;
+  }
+  held_.swap(before.held_);
+  last_input_.swap(before.last_input_);
+  input_before_.swap(before.input_before_);
+  last_output_.swap(before.last_output_);
+
+  if (sos_ != before.sos_) {
+    carried_.note_all(settling_from(Quality::none), settling_);
+    const bool near = std::ranges::equal(before.sos_.sections, sos_.sections, are_near);
+    for (std::size_t l = 0; l < lanes_; ++l)
+      if (!near || !go_on(before, l)) start_at(l, last_input_[l], last_output_[l]);
+  } else if (options_.form == before.options_.form) {
+    std::swap(bank_.state(), before.bank_.state());
+  } else {
+    for (std::size_t l = 0; l < lanes_; ++l)
+      for (std::size_t s = 0; s < sos_.sections.size(); ++s)
+        bank_.set_memory(l, s, before.bank_.memory(l, s));
+  }
+}
+
+// Each section with the past of the one before it. False, and the lane's state is anything, if
+// that can't be found.
+bool SosFilter::go_on(const SosFilter& before, std::size_t lane) noexcept {
+  Past x{last_input_[lane], input_before_[lane]};
+  for (std::size_t s = 0; s < sos_.sections.size(); ++s) {
+    const Sos::Section& then = before.sos_.sections[s];
+    const Sos::Section& now = sos_.sections[s];
+    SosBank<double>::Memory z = before.bank_.memory(lane, s);
+    std::optional<Past> y = outputs_of(then, z, x);
+    if (!y) return false;
+    if (s + 1 == sos_.sections.size()) {
+      // What came out is known: a check on what was found, and better.
+      const double off = std::abs(y->last - last_output_[lane]);
+      if (!(off <= worst_past * (std::abs(x.last) + std::abs(last_output_[lane])))) return false;
+      y->last = last_output_[lane];
+    }
+    // Only what differs is added: what errors y has count no more than that.
+    z.z1 += ((now.b1 - then.b1) * x.last + (now.b2 - then.b2) * x.before) -
+            ((now.a1 - then.a1) * y->last + (now.a2 - then.a2) * y->before);
+    z.z2 += (now.b2 - then.b2) * x.last - (now.a2 - then.a2) * y->last;
+    if (!std::isfinite(z.z1) || !std::isfinite(z.z2)) return false;
+    bank_.set_memory(lane, s, z);
+    x = *y;
+  }
+  return true;
+}
+
+// As if `input` had been there for ever, and `output` had come out for as long; from zero where
+// that is out of range.
+void SosFilter::start_at(std::size_t lane, double input, double output) noexcept {
+  bank_.prime(lane, input);
+  for (const Sos::Section& s : sos_.sections) input *= dc_gain(s);
+  const std::size_t last = sos_.sections.size() - 1;
+  const Sos::Section& c = sos_.sections[last];
+  SosBank<double>::Memory z = bank_.memory(lane, last);
+  const double off = output - input;
+  z.z1 -= (c.a1 + c.a2) * off;
+  z.z2 -= c.a2 * off;
+  bank_.set_memory(lane, last, z);
+  for (std::size_t s = 0; s <= last; ++s) {
+    z = bank_.memory(lane, s);
+    if (!std::isfinite(z.z1) || !std::isfinite(z.z2)) return bank_.zero(lane);
+  }
+}
+
 void SosFilter::save_state(StateWriter& writer) const {
   writer.put(static_cast<std::uint64_t>(sos_.sections.size()));
   writer.put(static_cast<std::uint64_t>(lanes_));
   writer.put(bank_.state().frames);
   writer.put(bank_.state().values);
-  writer.put(held_);
+  for (const auto* values : {&held_, &last_input_, &input_before_, &last_output_})
+    writer.put(*values);
   writer.put(primed_);
   carried_.save_state(writer);
 }
@@ -325,7 +476,9 @@ void SosFilter::load_state(StateReader& reader) {
   SosFilter loaded = *this;
   reader.get(loaded.bank_.state().frames);
   reader.get(loaded.bank_.state().values);
-  reader.get(loaded.held_);
+  for (auto* values :
+       {&loaded.held_, &loaded.last_input_, &loaded.input_before_, &loaded.last_output_})
+    reader.get(*values);
   reader.get(loaded.primed_);
   loaded.carried_.load_state(reader);
   loaded.unprimed_ = static_cast<std::uint64_t>(std::ranges::count(loaded.primed_, 0));

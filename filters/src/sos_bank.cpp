@@ -88,9 +88,8 @@ SosBank<T>::SosBank(const Sos& sos, Form form, std::size_t lanes)
   if (lanes == 0) throw Error("second-order sections: 0 lanes; at least 1 is needed");
   double input = 1.0;
   for (const Sos::Section& s : sos.sections) {
-    if (form == Form::df2t)
-      for (const double c : {s.b0, s.b1, s.b2, s.a1, s.a2})
-        coefficients_.push_back(static_cast<T>(c));
+    for (const double c : {s.b0, s.b1, s.b2, s.a1, s.a2})
+      (form == Form::df2t ? coefficients_ : recursion_).push_back(static_cast<T>(c));
     const double output = dc_gain(s) * input;
     steady_.push_back({static_cast<T>(input), static_cast<T>(output - s.b0 * input),
                        static_cast<T>(s.b2 * input - s.a2 * output)});
@@ -177,6 +176,47 @@ void SosBank<T>::prime(std::size_t lane, T level) noexcept {
       z += SosBlock::state;
     }
   }
+}
+
+template <class T>
+typename SosBank<T>::Memory SosBank<T>::memory(std::size_t lane,
+                                               std::size_t section) const noexcept {
+  if (form_ == Form::df2t) {
+    const T* const z = state_.values.data() + 2 * section * stride_ + lane;
+    return {z[0], z[stride_]};
+  }
+  // That before the block, and the block as far as it goes.
+  const T* const pair =
+      state_.values.data() + lane * block_states() + section / 2 * SosBlock::state;
+  std::array<Memory, 2> z{
+      {{pair[SosBlock::z], pair[SosBlock::z + 1]}, {pair[SosBlock::z + 2], pair[SosBlock::z + 3]}}};
+  const std::size_t last = section % 2;
+  const T* const c = recursion_.data() + 5 * (section - last);
+  for (std::size_t i = 0; i < state_.frames % simd::sos_block; ++i) {
+    T x = pair[SosBlock::x + i];
+    for (std::size_t s = 0; s <= last; ++s) {
+      const T* const of = c + 5 * s;
+      const T y = of[0] * x + z[s].z1;
+      z[s].z1 = (of[1] * x - of[3] * y) + z[s].z2;
+      z[s].z2 = of[2] * x - of[4] * y;
+      x = y;
+    }
+  }
+  return z[last];
+}
+
+template <class T>
+void SosBank<T>::set_memory(std::size_t lane, std::size_t section, const Memory& memory) noexcept {
+  T* z = state_.values.data();
+  std::size_t apart = 1;
+  if (form_ == Form::df2t) {
+    z += 2 * section * stride_ + lane;
+    apart = stride_;
+  } else {
+    z += lane * block_states() + section / 2 * SosBlock::state + SosBlock::z + 2 * (section % 2);
+  }
+  z[0] = memory.z1;
+  z[apart] = memory.z2;
 }
 
 template class SosBank<float>;

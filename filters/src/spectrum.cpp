@@ -95,6 +95,7 @@ std::size_t WelchFilter::most_frames(std::size_t frames) const noexcept {
 }
 
 Made WelchFilter::process(ConstFrames in, Frames out) noexcept {
+  if (in.count() == 0) return {};
   if (in.first != next_) gap();
   next_ = in.first;
   const std::uint64_t length = parameters_.segment;

@@ -171,7 +171,9 @@ class CommandLine(Case):
         result = self.record(text, check=1)
         self.assertRegex(result.stderr, r"spillway: .*(disk is full|No space left)")
         info = self.info(self.out / "data/run.h5")
-        self.assertTrue(info["status"].startswith("incomplete"), info["status"])
+        # Both recordings fill the disk; the one that finds it full first ends the run.
+        if "run.csv" not in result.stderr:
+            self.assertTrue(info["status"].startswith("incomplete"), info["status"])
         for stream in info["streams"]:
             counts = stream["counts"]
             self.assertGreater(counts["recorded"], 1000)

@@ -142,3 +142,22 @@ TEST_CASE("raw values have the channel's unit only where nothing converts them")
   channel.calibration.unit_in = "V";
   CHECK(channel.raw_unit() == "V");
 }
+
+TEST_CASE("the time between two origins is known if they are the same, or both tell their time") {
+  using Kind = Origin::Kind;
+  const auto between = [](const Origin& a, const Origin& b) { return time_between(a, b); };
+  CHECK(between({}, {}) == Time(0));
+  CHECK(between({Kind::unknown, "power on"}, {Kind::unknown, "power on"}) == Time(0));
+  CHECK(!between({Kind::unknown, "power on"}, {}));
+  CHECK(between({Kind::utc, "2018-06-21T18:21:56"}, {Kind::utc, "2018-06-21T18:22:01.5"}) ==
+        std::chrono::milliseconds(5500));
+  CHECK(between({Kind::local, "2000-03-01T00:00:00"}, {Kind::local, "2000-02-28T23:59:59"}) ==
+        -std::chrono::seconds(86401));
+  CHECK(between({Kind::utc, "1970-01-01T00:00:00.000000001"}, {Kind::utc, "1970-01-01T00:00:00"}) ==
+        Time(-1));
+  CHECK(!between({Kind::utc, "2018-06-21T18:21:56"}, {Kind::local, "2018-06-21T18:21:56"}));
+  for (const char* wrong :
+       {"", "yesterday", "2018-06-21", "2018-13-21T00:00:00", "2018-02-30T00:00:00",
+        "2018-06-21T24:00:00", "2018-06-21T18:21:56Z", "0001-01-01T00:00:00"})
+    CHECK(!between({Kind::utc, "2018-06-21T18:21:56"}, {Kind::utc, wrong}));
+}

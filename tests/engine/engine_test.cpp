@@ -21,32 +21,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A disk that stalls: holds each append up until it is let go.
-class StallingSink : public Sink {
- public:
-  StallingSink(std::unique_ptr<Sink> inner, std::atomic<bool>& stalled)
-      : inner_(std::move(inner)), stalled_(stalled) {}
-  void begin(const RecordingInfo& info) override { inner_->begin(info); }
-  void append(std::size_t stream, const Chunk& chunk, const Block& block,
-              const CalibrationSet& set) override {
-    while (stalled_) std::this_thread::sleep_for(1ms);
-    inner_->append(stream, chunk, block, set);
-  }
-  void append(std::size_t stream, std::span<const Anchor> anchors) override {
-    inner_->append(stream, anchors);
-  }
-  void flush() override { inner_->flush(); }
-  void close(const Ending& ending) override { inner_->close(ending); }
-  [[nodiscard]] std::uint64_t bytes_written() const noexcept override {
-    return inner_->bytes_written();
-  }
-  [[nodiscard]] std::string name() const override { return inner_->name(); }
-
- private:
-  std::unique_ptr<Sink> inner_;
-  std::atomic<bool>& stalled_;
-};
-
 // Fails after so many chunks, as a broken disk does.
 class FailingSink : public Sink {
  public:
@@ -74,16 +48,6 @@ ChannelOptions channel(std::string name, std::uint64_t capacity = 1 << 14) {
   return options;
 }
 
-bool has_event(Subscription& events, EventKind kind, Event* found = nullptr) {
-  bool seen = false;
-  while (const auto event = events.take()) {
-    if (event->kind != kind) continue;
-    if (!seen && found) *found = *event;
-    seen = true;
-  }
-  return seen;
-}
-
 }  // namespace
 
 TEST_CASE("push, filter, record, read back: the main path") {
@@ -94,7 +58,7 @@ TEST_CASE("push, filter, record, read back: the main path") {
     Engine engine({.title = "main path",
                    .memory_budget = 64_MiB,
                    .configuration = "a: 1",
-                   .graph_thread = true});
+                   .graph_threads = 1});
     ChannelOptions options = channel("strain0");
     options.calibration = Linear{1.2e-3, 0.0};
     const auto strain = engine.add_channel<std::int16_t>(options);
@@ -230,7 +194,7 @@ TEST_CASE("a stalled recording delays neither acquisition, nor the graph, nor an
 }
 
 TEST_CASE("what the graph's reader lost stands in the derived stream as lost upstream") {
-  Engine engine({.title = "", .memory_budget = 64_MiB, .configuration = "", .graph_thread = false});
+  Engine engine({.title = "", .memory_budget = 64_MiB, .configuration = "", .graph_threads = 0});
   const auto source = engine.add_channel<double>(channel("x", 128));
   (void)engine.graph().add(MovingAverage{.window = 4}, source, "node");
   engine.record(std::make_unique<MemorySink>(), 20ms, {{"node"}});
@@ -320,7 +284,7 @@ TEST_CASE("a source that waits for room loses nothing, however small the rings")
 TEST_CASE("set-up refuses what can't work, and leaves no file behind") {
   TemporaryDirectory directory;
   {
-    Engine engine({.title = "", .memory_budget = 1_MiB, .configuration = "", .graph_thread = true});
+    Engine engine({.title = "", .memory_budget = 1_MiB, .configuration = "", .graph_threads = 1});
     CHECK(contains(message_of([&] { (void)engine.add_channel<double>(channel("big", 1 << 20)); }),
                    "memory budget"));
     const auto x = engine.add_channel<double>(channel("x", 1024));
@@ -360,7 +324,7 @@ TEST_CASE("an engine publishes raw and derived streams under the names that are 
   {
     EngineOptions options;
     options.publish = {{"x", name}, {"mean", name + " mean"}};
-    options.graph_thread = false;
+    options.graph_threads = 0;
     Engine engine(std::move(options));
     const auto x = engine.add_channel<double>(channel("x"));
     (void)engine.graph().add(MovingAverage{.window = 2}, x, "mean");

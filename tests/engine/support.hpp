@@ -1,13 +1,22 @@
 // What several tests of the engine share.
 #pragma once
 
+#include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <random>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "../storage/support.hpp"
 #include "spillway/engine/configuration.hpp"
 #include "spillway/engine/engine.hpp"
+#include "spillway/storage/memory_sink.hpp"
 #include "spillway/storage/recording.hpp"
 
 namespace spillway::test {
@@ -20,6 +29,100 @@ inline bool wait_until_finished(const Engine& engine, double seconds) {
   }
   return engine.finished();
 }
+
+// A disk that stalls: holds each append up until it is let go.
+class StallingSink : public Sink {
+ public:
+  StallingSink(std::unique_ptr<Sink> inner, std::atomic<bool>& stalled)
+      : inner_(std::move(inner)), stalled_(stalled) {}
+  void begin(const RecordingInfo& info) override { inner_->begin(info); }
+  void append(std::size_t stream, const Chunk& chunk, const Block& block,
+              const CalibrationSet& set) override {
+    while (stalled_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    inner_->append(stream, chunk, block, set);
+  }
+  void append(std::size_t stream, std::span<const Anchor> anchors) override {
+    inner_->append(stream, anchors);
+  }
+  void flush() override { inner_->flush(); }
+  void close(const Ending& ending) override { inner_->close(ending); }
+  [[nodiscard]] std::uint64_t bytes_written() const noexcept override {
+    return inner_->bytes_written();
+  }
+  [[nodiscard]] std::string name() const override { return inner_->name(); }
+
+ private:
+  std::unique_ptr<Sink> inner_;
+  std::atomic<bool>& stalled_;
+};
+
+// What it keeps outlives the engine's recording.
+class KeptSink : public Sink {
+ public:
+  explicit KeptSink(std::shared_ptr<MemorySink> inner) : inner_(std::move(inner)) {}
+  void begin(const RecordingInfo& info) override { inner_->begin(info); }
+  void append(std::size_t stream, const Chunk& chunk, const Block& block,
+              const CalibrationSet& set) override {
+    inner_->append(stream, chunk, block, set);
+  }
+  void append(std::size_t stream, std::span<const Anchor> anchors) override {
+    inner_->append(stream, anchors);
+  }
+  void flush() override { inner_->flush(); }
+  void close(const Ending& ending) override { inner_->close(ending); }
+  [[nodiscard]] std::uint64_t bytes_written() const noexcept override {
+    return inner_->bytes_written();
+  }
+  [[nodiscard]] std::string name() const override { return inner_->name(); }
+
+ private:
+  std::shared_ptr<MemorySink> inner_;
+};
+
+inline bool has_event(Subscription& events, EventKind kind, Event* found = nullptr) {
+  bool seen = false;
+  while (const auto event = events.take()) {
+    if (event->kind != kind) continue;
+    if (!seen && found) *found = *event;
+    seen = true;
+  }
+  return seen;
+}
+
+inline std::uint64_t new_seed() { return std::random_device{}(); }
+
+// All of a stream that was not read yet.
+struct Taken {
+  std::vector<std::uint64_t> numbers;
+  std::vector<double> values;
+  std::vector<Quality> quality;
+  std::uint64_t lost = 0;
+  std::uint64_t missing = 0;
+};
+
+// Of a stream of one channel of doubles.
+inline void take(Reader<double>& reader, Taken& taken) {
+  for (;;) {
+    const auto samples = reader.read();
+    taken.lost += samples.lost.value;
+    taken.missing += samples.missing.value;
+    for (std::size_t i = 0; i < samples.values.size(); ++i) {
+      taken.numbers.push_back(samples.first.value + i);
+      taken.values.push_back(samples.values[i]);
+      taken.quality.push_back(samples.quality[i]);
+    }
+    if (samples.stop == Stop::drained) return;
+  }
+}
+inline Taken take(const Stream& stream) {
+  Reader<double> reader(stream);
+  Taken taken;
+  take(reader, taken);
+  return taken;
+}
+
+// y = gain x. Of the lanes of the input the first.
+inline Mix gain(double factor) { return {{{factor}}, {}, {"y"}, {}}; }
 
 // Every number of the stream is either in a segment or named in a gap, once; and the books agree.
 inline bool accounts_for_everything(const RecordedStream& s) {

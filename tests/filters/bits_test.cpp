@@ -179,20 +179,20 @@ const Entry entries[] = {
      bank<float>([] { return MovingAverageBank<float>({.window = 64}, lanes); })},
     {"MovingAverageFilter, 50", 0xC82B59B2530E95DE,
      filter([] { return MovingAverageFilter({.window = 50}, lanes); })},
-    {"MovingAverageFilter, 7, nan, ignore, hold gaps", 0x07E22D0F714B87D7, filter([] {
+    {"MovingAverageFilter, 7, nan, ignore, hold gaps", 0x17FFEED2EFDABC7B, filter([] {
        const MovingAverage spec{
            .window = 7, .warm_up = WarmUp::nan, .nan = NanPolicy::ignore, .gap = GapPolicy::hold};
        return MovingAverageFilter(spec, lanes);
      })},
     {"SlidingMedianFilter, 5", 0x61477F0342AE77C9,
      filter([] { return SlidingMedianFilter({.window = 5}, lanes); })},
-    {"SlidingMedianFilter, 32, ignore", 0x62BFE5EE0AFFB9F8,
+    {"SlidingMedianFilter, 32, ignore", 0x2664B524A6B980C2,
      filter([] { return SlidingMedianFilter({.window = 32, .nan = NanPolicy::ignore}, lanes); })},
     {"SlidingMedianFilter, 200", 0xF9F7585CA95C1945,
      filter([] { return SlidingMedianFilter({.window = 200}, lanes); })},
     {"SlidingMinFilter, 9", 0x09B544C7E74DFCD4,
      filter([] { return SlidingMinFilter({.window = 9}, lanes); })},
-    {"SlidingMaxFilter, 10, nan, ignore, hold gaps", 0xCB75A54394AF23B2, filter([] {
+    {"SlidingMaxFilter, 10, nan, ignore, hold gaps", 0x6DC38838B941F173, filter([] {
        const SlidingMax spec{
            .window = 10, .warm_up = WarmUp::nan, .nan = NanPolicy::ignore, .gap = GapPolicy::hold};
        return SlidingMaxFilter(spec, lanes);
@@ -201,7 +201,7 @@ const Entry entries[] = {
      filter([] { return SlidingRmsFilter({.window = 50}, lanes); })},
     {"SlidingStdFilter, 64", 0xD82FFFF2695CB050,
      filter([] { return SlidingStdFilter({.window = 64}, lanes); })},
-    {"SlidingStdFilter, 33, ddof 1, ignore", 0xFCAA6083019DC6FF, filter([] {
+    {"SlidingStdFilter, 33, ddof 1, ignore", 0x5D677B562E275402, filter([] {
        return SlidingStdFilter({.window = 33, .ddof = 1, .nan = NanPolicy::ignore}, lanes);
      })},
 };

@@ -1,10 +1,13 @@
 #include "spillway/filters/detect.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <vector>
 
 #include "support.hpp"
 #include "support/catch.hpp"
+#include "timed.hpp"
 
 namespace spillway {
 namespace {
@@ -20,6 +23,8 @@ using test::signal;
 
 constexpr Quality out_of_range{Verdict::suspect, Quality::out_of_range};
 constexpr Quality implausible{Verdict::suspect, Quality::implausible};
+constexpr Quality late{Verdict::suspect, Quality::transient};
+constexpr Quality out_of_order{Verdict::suspect, Quality::time_uncertain};
 
 // Few different values, so that neighbours are often equal; many NaN, in runs too.
 Signal steps(Random& random, std::size_t frames, std::size_t lanes) {
@@ -155,6 +160,70 @@ TEST_CASE("stuck and jump begin anew behind a NaN and behind a gap") {
         std::vector<Quality>{good, implausible, good, implausible});
 }
 
+// Steps of some nanoseconds, of none, of some back, and now and then of hours.
+std::vector<Time> times_out_of_order(Random& random, std::size_t frames) {
+  std::vector<Time> times;
+  Time t(static_cast<std::int64_t>(random.below(100)) - 50);
+  for (std::size_t f = 0; f < frames; ++f) {
+    times.push_back(t);
+    const std::int64_t longest = random.below(20) == 0 ? 10'000'000'000'000 : 20;
+    t += Time(static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(longest))) - 5);
+    if (random.below(40) == 0) t -= Time(60);
+  }
+  return times;
+}
+
+TEST_CASE("the time detector marks what its definition says, values pass, laws hold") {
+  const std::uint64_t seed = test::new_seed();
+  INFO("seed " << seed);
+  Random random(seed);
+  for (const std::size_t lanes : {1U, 3U, 8U, 17U})
+    for (const int max_step : {0, 1, 10}) {
+      const Signal in = steps(random, 300, lanes);
+      const std::vector<Time> times = times_out_of_order(random, in.frames());
+      const test::Timed<DetectTimeFilter> filter(
+          DetectTimeFilter({std::chrono::nanoseconds(max_step)}, lanes), times);
+      const std::vector<test::Timed<DetectTimeFilter>> singles(
+          lanes, {DetectTimeFilter({std::chrono::nanoseconds(max_step)}, 1), times});
+      test::check_laws(filter, in, random, singles);
+
+      Signal expected = in;
+      for (std::size_t k = 1; k < in.frames(); ++k) {
+        Quality found;
+        if (max_step > 0 && times[k] - times[k - 1] > Time(max_step)) found = merge(found, late);
+        const auto here = times.begin() + static_cast<std::ptrdiff_t>(k);
+        if (*here <= *std::max_element(times.begin(), here)) found = merge(found, out_of_order);
+        for (std::size_t l = 0; l < lanes; ++l) {
+          Quality& q = expected.quality[k * lanes + l];
+          q = merge(q, found);
+        }
+      }
+      // A gap in the numbers changes nothing: the frame before is the previous one of the stream.
+      test::Timed<DetectTimeFilter> with_gap = filter;
+      const std::size_t gap = random.below(in.frames() + 1);
+      CHECK(test::run_over_gaps(with_gap, in, {gap}) == expected);
+      test::check_state_at_gap(filter, in, gap);
+    }
+}
+
+TEST_CASE("a pause marks the frame behind it, a clock set back all until it has caught up") {
+  using namespace std::chrono_literals;
+  const auto good = Quality::good();
+  const auto qualities = [](std::chrono::nanoseconds max_step, const std::vector<Time>& times) {
+    test::Timed<DetectTimeFilter> filter(DetectTimeFilter({max_step}, 1), times);
+    return run(filter, signal(std::vector<double>(times.size(), 1.0))).quality;
+  };
+  CHECK(qualities(10ms, {0ms, 10ms, 21ms, 30ms}) == std::vector<Quality>{good, good, late, good});
+  CHECK(qualities(0ms, {0ms, 10ms, 1h}) == std::vector<Quality>{good, good, good});
+  CHECK(qualities(10ms, {20ms, 5ms, 15ms, 20ms, 25ms}) ==
+        std::vector<Quality>{good, out_of_order, out_of_order, out_of_order, good});
+  CHECK(qualities(10ms, {20ms, 0ms, 12ms, 22ms}) ==
+        std::vector<Quality>{good, out_of_order, merge(late, out_of_order), good});
+  // Times farther apart than an int64 of ns.
+  CHECK(qualities(1ns, {Time::min(), Time::max(), Time::min()}) ==
+        std::vector<Quality>{good, late, out_of_order});
+}
+
 TEST_CASE("detectors refuse parameters that find nothing or everything") {
   CHECK(message_of([] {
           DetectRangeFilter({2.0, 1.0}, 1);
@@ -178,6 +247,9 @@ TEST_CASE("detectors refuse parameters that find nothing or everything") {
   CHECK_THROWS_AS(DetectSaturationFilter({0.0, 1.0}, 0), Error);
   CHECK_THROWS_AS(DetectStuckFilter({2}, 0), Error);
   CHECK_THROWS_AS(DetectJumpFilter({1.0}, 0), Error);
+  CHECK(message_of([] { DetectTimeFilter({std::chrono::nanoseconds(-1)}, 1); }) ==
+        "time detector: a max_step of -1 ns; it must not be negative");
+  CHECK_THROWS_AS(DetectTimeFilter({}, 0), Error);
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ class Names {
     all_.insert(name);
   }
   void rate(const char* name, Rate&, Need = Need::optional) { all_.insert(name); }
+  void optional_rate(const char* name, std::optional<Rate>&) { all_.insert(name); }
   void text(const char* name, std::string&, Need = Need::optional) { all_.insert(name); }
   template <class T>
   void texts(const char* name, T&, Need = Need::optional) {

@@ -6,10 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "graph_support.hpp"
 #include "spillway/channels/reader.hpp"
 #include "spillway/channels/writer.hpp"
-#include "spillway/filters/graph.hpp"
-#include "support.hpp"
 
 using namespace spillway;
 using namespace spillway::test;
@@ -18,22 +17,8 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-StreamInfo doubles(std::string name, std::size_t channels, std::optional<Rate> rate,
-                   const std::string& unit = "mV") {
-  StreamInfo info;
-  info.name = std::move(name);
-  info.rate = rate;
-  info.capacity = SampleCount{1 << 15};
-  for (std::size_t c = 0; c < channels; ++c) {
-    ChannelInfo channel;
-    channel.name = fmt::format("c{}", c);
-    channel.unit = unit;
-    info.channels.push_back(std::move(channel));
-  }
-  return info;
-}
-
-// One of each kind that a stream `s` of two channels in mV can feed.
+// One of each kind that a stream `s` of two channels in mV can feed, or else an irregular one
+// `odd`.
 const std::vector<std::string> one_of_each{
     "type: calibrate, input: s, calibration: {table: {x: [-1, 1], y: [0, 5]}}, unit: V",
     "type: moving_average, input: s, window: 7, nan: ignore",
@@ -71,7 +56,9 @@ const std::vector<std::string> one_of_each{
     "type: detect_saturation, input: s, low: -0.9, high: 0.9",
     "type: detect_stuck, input: s, samples: 3",
     "type: detect_jump, input: s, limit: 0.5",
-    "type: function, input: s, function: double"};
+    "type: function, input: s, function: double",
+    "type: detect_time, input: odd, max_step: 5 ms",
+    "type: align, inputs: [s, odd/c1], max_gap: 8 ms"};
 
 Functions functions() {
   Function twice;
@@ -99,73 +86,62 @@ std::string error_of(const std::vector<std::string>& nodes) {
   });
 }
 
-struct Point {
-  std::vector<double> values;
-  std::vector<std::uint8_t> quality;
-  Time time{};
-};
-struct Collected {
-  std::map<std::uint64_t, Point> points;
-  std::uint64_t lost = 0;
-  std::uint64_t missing = 0;
-  std::uint64_t next = 0;  // behind all that was told of
-};
-
-void collect(const Graph& graph, std::vector<Collected>& all) {
-  for (std::size_t n = 0; n < all.size(); ++n) {
-    const NodeOutput out = graph.output(n);
-    Collected& c = all[n];
-    // Nothing between the blocks is untold.
-    REQUIRE(c.next + out.lost.value + out.missing.value == out.first.value);
-    c.lost += out.lost.value;
-    c.missing += out.missing.value;
-    c.next = out.first.value + out.frames.count();
-    for (std::size_t f = 0; f < out.frames.count(); ++f) {
-      Point p;
-      const std::uint64_t number = out.first.value + f;
-      for (std::size_t l = 0; l < out.frames.lanes; ++l) {
-        p.values.push_back(out.frames.values[f * out.frames.lanes + l]);
-        p.quality.push_back(out.frames.quality[f * out.frames.lanes + l].byte());
-      }
-      p.time = out.times.empty()
-                   ? out.clock_time +
-                         graph.output_info(n).rate->duration(number - out.clock_sample.value)
-                   : out.times[f];
-      c.points[number] = std::move(p);
-    }
-  }
+// What the last run of the graph made.
+void collect_all(const Graph& graph, std::vector<Collected>& all) {
+  for (const std::size_t n : graph.ran()) collect(graph, n, all[n]);
 }
 
-// The same graph over all of a stream's samples, in blocks of up to `block`.
-std::vector<Collected> run(const GraphSpec& spec, const Stream& stream, std::size_t block) {
-  Graph graph(spec, {stream.info()}, block);
-  StreamReader reader(stream);
-  Block buffer(stream.info(), block);
+// Reads from stream `input` of the graph; false if that was all.
+bool step(Graph& graph, std::size_t input, StreamReader& reader, Block& buffer,
+          std::vector<Collected>& all) {
+  const Chunk chunk = reader.read(buffer);
+  graph.process(input, chunk, buffer, reader.calibrations(chunk.calibrations));
+  do collect_all(graph, all);
+  while (graph.process_rest());
+  return chunk.stop != Stop::drained;
+}
+
+// One that outputs wait for, if there is more of it; else any that has more.
+std::optional<std::size_t> next_input(const Graph& graph,
+                                      const std::vector<StreamReader>& readers) {
+  for (const std::size_t i : graph.waited_for())
+    if (readers[i].pending().value > 0) return i;
+  for (std::size_t i = 0; i < readers.size(); ++i)
+    if (readers[i].pending().value > 0) return i;
+  return std::nullopt;
+}
+
+std::vector<StreamInfo> infos(const std::vector<const Stream*>& streams) {
+  std::vector<StreamInfo> all;
+  for (const Stream* stream : streams) all.push_back(stream->info());
+  return all;
+}
+
+// The same graph over all samples of the streams, in blocks of up to `block`.
+std::vector<Collected> run(const GraphSpec& spec, const std::vector<const Stream*>& streams,
+                           std::size_t block) {
+  Graph graph(spec, infos(streams), block);
+  graph.set_waiting(Waiting::logged);
   std::vector<Collected> all(spec.nodes.size());
-  for (;;) {
-    const Chunk chunk = reader.read(buffer);
-    graph.process(0, chunk, buffer, reader.calibrations(chunk.calibrations));
-    do collect(graph, all);
-    while (graph.process_rest(0));
-    if (chunk.stop == Stop::drained) return all;
+  std::vector<StreamReader> readers;
+  std::vector<Block> buffers;
+  for (const Stream* stream : streams) {
+    readers.emplace_back(*stream);
+    buffers.emplace_back(stream->info(), block);
   }
+  while (const auto input = next_input(graph, readers))
+    (void)step(graph, *input, readers[*input], buffers[*input], all);
+  return all;
+}
+std::vector<Collected> run(const GraphSpec& spec, const Stream& stream, std::size_t block) {
+  return run(spec, std::vector{&stream}, block);
 }
 
 void check_same(const std::vector<Collected>& a, const std::vector<Collected>& b) {
   REQUIRE(a.size() == b.size());
   for (std::size_t n = 0; n < a.size(); ++n) {
     CAPTURE(n);
-    CHECK(a[n].lost == b[n].lost);
-    CHECK(a[n].missing == b[n].missing);
-    REQUIRE(a[n].points.size() == b[n].points.size());
-    auto y = b[n].points.begin();
-    for (const auto& [number, point] : a[n].points) {
-      REQUIRE(number == y->first);
-      REQUIRE(same_bits(point.values, y->second.values));
-      REQUIRE(point.quality == y->second.quality);
-      REQUIRE(point.time == y->second.time);
-      ++y;
-    }
+    test::check_same(a[n], b[n]);
   }
 }
 
@@ -181,15 +157,23 @@ TEST_CASE("every kind of node is read from YAML, runs, and gives the same bits i
     CHECK(spec.nodes[i].kind.index() == i);
     CHECK(one_of_each[i].find(fmt::format("type: {},", kind_name(spec.nodes[i].kind))) == 0);
   }
-  StreamInfo info = doubles("s", 2, Rate(1000, 1));
-  Stream stream(info);
-  Writer<double> writer(stream);
+  Stream regular(doubles("s", 2, Rate(1000, 1)));
+  Stream odd(doubles("odd", 2, std::nullopt));
+  const std::vector<const Stream*> streams{&regular, &odd};
+  Writer<double> writer(regular);
+  Writer<double> odd_writer(odd);
+  Time time{};
   for (int piece = 0; piece < 12; ++piece) {
     if (piece % 3 == 2) writer.gap({1 + random.below(400)});
     const Signal part = random.noise(1 + random.below(700), 2, piece % 2 == 0 ? 0 : 200);
     writer.push(part.values, part.quality);
+    if (piece % 3 == 2) odd_writer.gap({1 + random.below(400)});
+    std::vector<Time> times;
+    for (std::size_t f = 0; f < part.frames(); ++f)
+      times.push_back(time += Time(static_cast<std::int64_t>(random.below(6'000'000)) - 100'000));
+    odd_writer.push(part.values, times, part.quality);
   }
-  const std::vector<Collected> whole = run(spec, stream, 1 << 14);
+  const std::vector<Collected> whole = run(spec, streams, 1 << 14);
   for (std::size_t n = 0; n < whole.size(); ++n) {
     CAPTURE(one_of_each[n]);
     CHECK(whole[n].points.size() > 5);
@@ -197,21 +181,26 @@ TEST_CASE("every kind of node is read from YAML, runs, and gives the same bits i
     CHECK(std::ranges::any_of(whole[n].points,
                               [](const auto& p) { return std::isfinite(p.second.values[0]); }));
   }
-  for (const std::size_t block : {1U, 7U, 1000U}) check_same(run(spec, stream, block), whole);
+  for (const std::size_t block : {1U, 7U, 1000U}) check_same(run(spec, streams, block), whole);
 
   // Stopped in the middle and gone on by another graph.
-  Graph first(spec, {info}, 100);
-  Graph second(spec, {info}, 100);
-  StreamReader reader(stream);
-  Block buffer(info, 100);
+  Graph first(spec, infos(streams), 100);
+  Graph second(spec, infos(streams), 100);
+  first.set_waiting(Waiting::logged);
+  second.set_waiting(Waiting::logged);
+  std::vector<StreamReader> readers;
+  std::vector<Block> buffers;
+  for (const Stream* stream : streams) {
+    readers.emplace_back(*stream);
+    buffers.emplace_back(stream->info(), 100);
+  }
   std::vector<Collected> parts(spec.nodes.size());
   for (int blocks = 0;; ++blocks) {
-    Graph& graph = blocks < 20 ? first : second;
-    if (blocks == 20) second.load_state(first.save_state());
-    const Chunk chunk = reader.read(buffer);
-    graph.process(0, chunk, buffer, reader.calibrations(chunk.calibrations));
-    collect(graph, parts);
-    if (chunk.stop == Stop::drained) break;
+    if (blocks == 40) second.load_state(first.save_state());
+    Graph& graph = blocks < 40 ? first : second;
+    const auto input = next_input(graph, readers);
+    if (!input) break;
+    (void)step(graph, *input, readers[*input], buffers[*input], parts);
   }
   check_same(parts, whole);
 }
@@ -335,6 +324,8 @@ TEST_CASE("what a node needs and does not get is named with node and place") {
            {"type: exponential_average, input: s", {"alpha"}},
            {"type: fir_lowpass, input: s, cutoff: 5 Hz, window: hanning", {"called 'hann' here"}},
            {"type: detect_range, input: s", {"one of low and high must be given"}},
+           {"type: detect_time, input: s", {"'s' is regular", "an irregular stream"}},
+           {"type: detect_time, input: odd, max_step: -1 s", {"'max_step'", "from 0"}},
            {"type: median, input: [s, t], window: 3", {"under 'inputs'"}},
            {"type: median, input: s, window: 20 ms", {"'20 ms'", "from 1 to 268435456"}},
            {"type: lowpass, input: s, order: 13, cutoff: 5 Hz", {"'13'", "from 1 to 12"}},
@@ -369,7 +360,8 @@ TEST_CASE("what a node needs and does not get is named with node and place") {
 }
 
 TEST_CASE("units and names of what nodes make") {
-  const Graph graph(parse(one_of_each), {doubles("s", 2, Rate(1000, 1))});
+  const Graph graph(parse(one_of_each),
+                    {doubles("s", 2, Rate(1000, 1)), doubles("odd", 2, std::nullopt)});
   const auto info = [&](std::string_view kind) -> const StreamInfo& {
     for (std::size_t i = 0; i < graph.spec().nodes.size(); ++i)
       if (kind_name(graph.spec().nodes[i].kind) == kind) return graph.output_info(i);

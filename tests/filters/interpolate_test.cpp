@@ -294,6 +294,65 @@ TEST_CASE("interpolation: a gap in the numbers of a regular stream is the time i
   }
 }
 
+TEST_CASE("interpolation of a regular stream goes by its clock") {
+  // Steps of the clock, gaps, blocks of any size: each frame alone, with its time, is the same.
+  const std::uint64_t seed = test::new_seed();
+  Random random(seed);
+  const Rate rates[] = {{1000, 1}, {250, 1}, {360, 1}, {997, 3}, {4000, 1}};
+  for (int round = 0; round < 100; ++round) {
+    CAPTURE(seed, round);
+    const Interpolate p = any_parameters(random);
+    const Rate rate = rates[random.below(5)];
+    InterpolateFilter by_clock(p, rate, 2);
+    InterpolateFilter by_time(p, std::nullopt, 2);
+    Points actual{{}, {{}, {}, 2}};
+    Points expected{{}, {{}, {}, 2}};
+    std::uint64_t first = random.below(100);
+    std::uint64_t clock_sample = random.below(200);  // behind the first ones, now and then
+    Time clock_time(static_cast<std::int64_t>(random.below(1'000'000'000)) - 500'000'000);
+    for (int block = 0; block < 20; ++block) {
+      const Signal in = random.noise(random.below(60), 2, 30);
+      Times times;
+      for (std::uint64_t n = first; n < first + in.frames(); ++n)
+        times.push_back(clock_time + (n < clock_sample ? -rate.duration(clock_sample - n)
+                                                       : rate.duration(n - clock_sample)));
+      const ConstFrames frames{in.values, in.quality, 2, first, {}, clock_sample, clock_time};
+      // However far the clock was set, what comes with it goes into one call.
+      REQUIRE(by_clock.fitting(frames) == in.frames());
+      const std::size_t room = by_clock.most_frames(in.frames());
+      Signal out{std::vector<double>(room * 2), std::vector<Quality>(room * 2), 2};
+      const Made made = by_clock.process(frames, {out.values, out.quality, 2});
+      for (std::size_t k = 0; k < made.count; ++k) actual.numbers.push_back(made.first + k);
+      actual.frames.append(out.part(0, made.count));
+      expected.append(run(by_time, in, times));
+
+      first += in.frames();
+      if (random.below(3) == 0) first += random.below(100);
+      if (random.below(3) == 0) {  // to a time up to 0.1 s or 100 s away
+        const std::int64_t most = random.below(4) == 0 ? 100'000'000'000 : 100'000'000;
+        clock_time +=
+            rate.duration(first) - rate.duration(clock_sample) +
+            Time(static_cast<std::int64_t>(random.below(2 * static_cast<std::uint64_t>(most))) -
+                 most);
+        clock_sample = first;
+      }
+    }
+    CHECK(actual == expected);
+  }
+}
+
+TEST_CASE("interpolation: where the clock steps back, samples are left out until it is later") {
+  InterpolateFilter filter({.rate = Rate(10, 1)}, Rate(10, 1), 1);
+  Points points = run(filter, signal({0, 1, 2, 3}));
+  const Signal back = signal({20, 30, 40, 50});
+  Signal out = signal(std::vector<double>(filter.most_frames(4)));
+  // Number 4 at 0.2 s: the samples at 0.2 and 0.3 s are not later than number 3.
+  const Made made =
+      filter.process({back.values, back.quality, 1, 4, {}, 4, 200ms}, {out.values, out.quality, 1});
+  CHECK(made.first == 4);
+  CHECK(out.part(0, made.count).values == std::vector<double>{40, 50});
+}
+
 TEST_CASE("interpolation between equal rates passes every sample, however its time is rounded") {
   Random random(9);
   const Signal in = random.noise(1000, 2, 30);

@@ -10,6 +10,7 @@
 namespace spillway {
 namespace {
 
+using test::ignored;
 using test::nan;
 using test::Random;
 using test::run;
@@ -35,8 +36,11 @@ Signal by_definition(const MovingAverage& spec, const Signal& in,
     std::size_t valid = 0;
     Quality quality;
     for (std::size_t i = from; i <= k; ++i) {
+      if (spec.nan == NanPolicy::ignore && std::isnan(in.values[i])) {
+        quality = merge(quality, ignored(in.quality[i]));
+        continue;
+      }
       quality = merge(quality, in.quality[i]);
-      if (spec.nan == NanPolicy::ignore && std::isnan(in.values[i])) continue;
       sum += in.values[i];
       ++valid;
     }
@@ -137,6 +141,27 @@ TEST_CASE("a NaN that claims to be good is not averaged into a good NaN") {
   in.quality[1] = Quality::good();
   CHECK(run(filter, in).quality ==
         std::vector<Quality>{{}, test::bad_missing, test::bad_missing, {}});
+}
+
+TEST_CASE("a NaN that a moving average ignores leaves a mean of fewer, which is suspect, missing") {
+  const Quality suspect_missing(Verdict::suspect, Quality::missing);
+  MovingAverageFilter filter({.window = 2, .nan = NanPolicy::ignore}, 1);
+  Signal in = signal({1.0, nan, nan, 3.0, 5.0});
+  in.quality[2] = Quality::good();  // whatever it claims
+  const Signal out = run(filter, in);
+  CHECK(test::same_bits(out.values, {1.0, 1.0, nan, 3.0, 4.0}));
+  CHECK(out.quality ==
+        std::vector<Quality>{{}, suspect_missing, test::bad_missing, suspect_missing, {}});
+
+  // Its own reasons stay, and a value that is bad remains so.
+  in = signal({nan, 1.0, 2.0});
+  in.quality = {Quality(Verdict::bad, Quality::missing | Quality::calibration), Quality::good(),
+                Quality(Verdict::bad, Quality::implausible)};
+  filter.reset();
+  CHECK(run(filter, in).quality ==
+        std::vector<Quality>{Quality(Verdict::bad, Quality::missing | Quality::calibration),
+                             Quality(Verdict::suspect, Quality::missing | Quality::calibration),
+                             Quality(Verdict::bad, Quality::implausible)});
 }
 
 TEST_CASE("moving average does not drift: after 1e9 a small signal is exact again") {

@@ -160,7 +160,7 @@ void run_savitzky_golay(const Reference& reference, const ReferenceCase& c) {
   SavitzkyGolay p{.window = c.params.at("window"),
                   .order = c.params.at("order"),
                   .derivative = c.params.at("derivative"),
-                  .align = causal ? Align::causal : Align::centred};
+                  .align = causal ? Alignment::causal : Alignment::centred};
   const Hertz rate{1.0 / c.params.at("delta_s").get<double>()};
   double size = 0.0;
   for (const double tap : taps) size = std::max(size, std::abs(tap));

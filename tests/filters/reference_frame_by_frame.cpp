@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <functional>
@@ -14,6 +15,7 @@
 #include "spillway/filters/compensate.hpp"
 #include "spillway/filters/detect.hpp"
 #include "spillway/filters/thermocouple.hpp"
+#include "timed.hpp"
 
 namespace spillway::test {
 
@@ -124,12 +126,6 @@ std::size_t channel(const RawStream& s, const std::string& name) {
 
 }  // namespace
 
-bool quality_flag_supported(const ReferenceCase& c) {
-  // No filter's: a gap in the times is told from a longest step, which streams do not have, and
-  // the order of times is here that of all before, in a stream that of the one before.
-  return c.params.at("flag") != "gap" && c.params.at("flag") != "time not increasing";
-}
-
 void run_quality_flag(const Reference& reference, const ReferenceCase& c) {
   const std::string flag = c.params.at("flag");
   const Json& p = c.params;
@@ -150,6 +146,15 @@ void run_quality_flag(const Reference& reference, const ReferenceCase& c) {
   } else if (flag == "jump") {
     set = flags(DetectJumpFilter({p.at("limit")}, 1), signal(reference.input(c).values),
                 Quality::implausible, c.id);
+  } else if (flag == "gap" || flag == "time not increasing") {
+    std::vector<Time> times;
+    for (const double s : reference.times(c).values) times.emplace_back(std::llround(s * 1e9));
+    DetectTime detect;
+    if (flag == "gap")
+      detect.max_step =
+          std::chrono::nanoseconds(std::llround(p.at("step_limit_s").get<double>() * 1e9));
+    set = flags(Timed(DetectTimeFilter(detect, 1), times), signal(reference.input(c).values),
+                flag == "gap" ? Quality::transient : Quality::time_uncertain, c.id);
   } else {
     fail(fmt::format("{}: flag '{}' is not known to this test", c.id, flag));
   }

@@ -7,7 +7,6 @@
 namespace spillway::test {
 
 void run_quality_flag(const Reference& reference, const ReferenceCase& c);
-bool quality_flag_supported(const ReferenceCase& c);
 void run_table(const Reference& reference, const ReferenceCase& c);
 void run_calibrate_compensated(const Reference& reference, const ReferenceCase& c);  // needs data
 void run_thermocouple_emf(const Reference& reference, const ReferenceCase& c);

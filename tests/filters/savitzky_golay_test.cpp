@@ -31,7 +31,7 @@ void check_ratio(const std::vector<double>& actual, const std::vector<int>& nume
 }
 
 TEST_CASE("Savitzky-Golay has the coefficients of the published tables") {
-  using enum Align;
+  using enum Alignment;
   check_ratio(design(SavitzkyGolay{5, 2, 0, centred}, unit_rate), {-3, 12, 17, 12, -3}, 35);
   check_ratio(design(SavitzkyGolay{7, 3, 0, centred}, unit_rate), {-2, 3, 6, 7, 6, 3, -2}, 21);
   check_ratio(design(SavitzkyGolay{9, 4, 0, centred}, unit_rate),
@@ -55,15 +55,15 @@ TEST_CASE("Savitzky-Golay coefficients are exact to 1e-13 up to window 101, orde
   for (const std::size_t window : {10U, 11U, 25U, 60U, 101U})
     for (int order = 0; order <= 9; ++order)
       for (int derivative = 0; derivative <= order; ++derivative)
-        for (const Align align : {Align::causal, Align::centred}) {
-          if (align == Align::centred && window % 2 == 0) continue;
+        for (const Alignment align : {Alignment::causal, Alignment::centred}) {
+          if (align == Alignment::centred && window % 2 == 0) continue;
           INFO("window " << window << ", order " << order << ", derivative " << derivative);
           const auto taps = design(SavitzkyGolay{window, order, derivative, align}, unit_rate);
           double size = 0.0;
           for (const double tap : taps) size += std::abs(tap);
           // In (age - middle) / middle, the newest at -1, and time running the other way.
           const long double middle = static_cast<long double>(window - 1) / 2.0L;
-          const long double at = align == Align::centred ? 0.0L : 1.0L;
+          const long double at = align == Alignment::centred ? 0.0L : 1.0L;
           for (int power = 0; power <= order; ++power) {
             long double sum = 0.0L;
             for (std::size_t i = 0; i < window; ++i)
@@ -105,7 +105,7 @@ TEST_CASE("Savitzky-Golay follows polynomials exactly, and their derivatives in 
   std::vector<double> values(200);
   for (std::size_t k = 0; k < values.size(); ++k)
     values[k] = value(static_cast<double>(k) / rate.value, 0);
-  for (const Align align : {Align::causal, Align::centred})
+  for (const Alignment align : {Alignment::causal, Alignment::centred})
     for (int derivative = 0; derivative <= 3; ++derivative)
       for (const std::size_t window : {5U, 9U, 21U}) {
         const SavitzkyGolay p{window, 3, derivative, align};
@@ -136,7 +136,7 @@ TEST_CASE("a Savitzky-Golay filter is its taps run by a FIR filter, but for the 
     SavitzkyGolay p{.window = 1 + 2 * random.below(40)};
     p.order = static_cast<int>(random.below(std::min<std::size_t>(p.window, 6)));
     p.derivative = static_cast<int>(random.below(static_cast<std::size_t>(p.order) + 1));
-    p.align = random.below(2) == 0 ? Align::causal : Align::centred;
+    p.align = random.below(2) == 0 ? Alignment::causal : Alignment::centred;
     p.gap = random.below(2) == 0 ? GapPolicy::reset : GapPolicy::hold;
     INFO("seed " << seed << ", round " << round << ", window " << p.window);
     const Signal in = random.noise(500, 1, random.below(2) == 0 ? 0 : 40);
@@ -195,7 +195,7 @@ TEST_CASE("Savitzky-Golay says its delay") {
   CHECK(delay({.window = 11, .order = 3, .derivative = 1}) == 0.0);
   CHECK(delay({.window = 10, .order = 0}) == 4.5);  // a mean
   CHECK(delay({.window = 11, .order = 2, .derivative = 2}) == 5.0);
-  CHECK(delay({.window = 11, .order = 3, .align = Align::centred}) == 5.0);
+  CHECK(delay({.window = 11, .order = 3, .align = Alignment::centred}) == 5.0);
 }
 
 TEST_CASE("Savitzky-Golay refuses what it can't do") {
@@ -205,7 +205,7 @@ TEST_CASE("Savitzky-Golay refuses what it can't do") {
   };
   CHECK_THAT(message({.window = 0}), Contains("window of 0"));
   CHECK_THAT(message({.window = 4097}), Contains("4097") && Contains("1 to 4096"));
-  CHECK_THAT(message({.window = 10, .align = Align::centred}), Contains("odd"));
+  CHECK_THAT(message({.window = 10, .align = Alignment::centred}), Contains("odd"));
   CHECK_THAT(message({.window = 5, .order = 5}), Contains("below the window, 5"));
   CHECK_THAT(message({.window = 50, .order = 21}), Contains("order of 21"));
   CHECK_THAT(message({.order = -1}), Contains("order of -1"));

@@ -14,6 +14,7 @@
 namespace spillway {
 namespace {
 
+using test::ignored;
 using test::infinity;
 using test::nan;
 using test::Random;
@@ -67,11 +68,12 @@ Signal by_definition(const Statistic& p, const Signal& in,
     bool has_nan = false;
     Quality quality;
     for (std::size_t i = from; i <= k; ++i) {
-      quality = merge(quality, in.quality[i]);
       if (std::isnan(in.values[i]))
         has_nan = true;
       else
         valid.push_back(in.values[i]);
+      const bool is_ignored = std::isnan(in.values[i]) && p.nan == NanPolicy::ignore;
+      quality = merge(quality, is_ignored ? ignored(in.quality[i]) : in.quality[i]);
     }
     double y = nan;
     if (!valid.empty() && !(has_nan && p.nan == NanPolicy::propagate))
@@ -164,6 +166,22 @@ TEMPLATE_LIST_TEST_CASE("a sliding statistic is its definition, values and quali
     out.append(run(filter, in.part(done, in.frames())));
     check_close(out, by_definition(p, in, gaps), rounding<TestType>);
   }
+}
+
+TEMPLATE_LIST_TEST_CASE("a NaN that a sliding statistic ignores leaves it suspect, missing", "",
+                        Statistics) {
+  const Quality suspect_missing(Verdict::suspect, Quality::missing);
+  TestType p;
+  p.window = 2;
+  p.nan = NanPolicy::ignore;
+  SlidingFilter<TestType> filter(p, 1);
+  Signal in = signal({1.0, nan, nan, 3.0, 5.0});
+  in.quality[2] = Quality::good();  // whatever it claims
+  const Signal out = run(filter, in);
+  CHECK(out.quality ==
+        std::vector<Quality>{{}, suspect_missing, test::bad_missing, suspect_missing, {}});
+  CHECK(std::isnan(out.values[2]));
+  CHECK(std::isfinite(out.values[1]));
 }
 
 TEMPLATE_LIST_TEST_CASE("a sliding statistic keeps the laws: blocks, saved state, lanes, reset", "",

@@ -304,6 +304,20 @@ TEST_CASE("a stream of spectra: numbers that jump are a gap without being told")
   CHECK(told == untold);
 }
 
+TEST_CASE("a stream of spectra: a call without frames is no gap, whatever its number") {
+  Random random(7);
+  const Signal in = random.noise(100, 1, 0);
+  const Welch p{.segment = 16, .overlap = 8, .average = 2};
+  const auto all = [] { return 1000; };
+  Spectra whole, parts;
+  WelchFilter first(p, 50_Hz), second(p, 50_Hz);
+  run_more(first, in, 0, all, whole);
+  run_more(second, in.part(0, 41), 0, all, parts);
+  (void)second.process({{}, {}, 1, 43}, {});
+  run_more(second, in.part(41, 100), 41, all, parts);
+  CHECK(whole == parts);
+}
+
 TEST_CASE("a stream of spectra: an overflow is Bad, out of range") {
   const Welch p{.segment = 4, .overlap = 0, .average = 1, .window = {WindowKind::rectangular}};
   WelchFilter filter(p, 1_Hz);

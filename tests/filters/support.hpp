@@ -30,6 +30,10 @@ inline constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 inline constexpr double infinity = std::numeric_limits<double>::infinity();
 inline constexpr Quality bad_missing{Verdict::bad, Quality::missing};
 inline constexpr Quality unsettled{Verdict::suspect, Quality::transient};
+// What a NaN of this quality is in the outputs of a window that ignores it.
+constexpr Quality ignored(Quality q) {
+  return Quality(Verdict::suspect, static_cast<std::uint8_t>(q.reasons() | Quality::missing));
+}
 
 // Bit for bit, except that a NaN is a NaN.
 inline bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {

@@ -17,6 +17,7 @@ CONTESTANTS = {"Spillway", "Boost spsc_queue, fixed", "Boost spsc_queue, run-tim
                "moodycamel ConcurrentQueue, tokens", "std::mutex + std::deque"}
 RING = ["idle", "paced", "burst", "burst-pausing", "stalled", "sustained", "sustained-pausing", "blocks", "round-trip"]
 FILTERS = [f"filter-{family}-{type}" for family in ("sos4", "sos8", "mean64", "mean1024", "fir64", "fir256", "median5", "median31") for type in ("double", "float")]
+GRAPH = [f"graph-chain-{type}-{lanes}" for type in ("int16", "double") for lanes in (1, 16, 64)] + ["graph-fan-out-int16-16", "graph-build"]
 
 
 class Program(unittest.TestCase):
@@ -75,6 +76,8 @@ class Program(unittest.TestCase):
         ids = [w["id"] for w in results["workloads"]]
         self.assertEqual(ids[:len(RING)], RING)
         self.assertEqual(ids[len(RING):len(RING) + 3], ["path-ring", "path-step", "path-thread"])
+        self.assertEqual(ids[-len(GRAPH):], GRAPH)
+        ids = ids[:-len(GRAPH)]
         self.assertEqual(ids[len(RING) + 3:-len(FILTERS)], [f"jitter-{us}us-{load}" for us in (1000, 100) for load in ("idle", "busy")])
         self.assertEqual(ids[-len(FILTERS):], FILTERS)
         for workload in results["workloads"]:
@@ -122,6 +125,23 @@ class Program(unittest.TestCase):
         rows = {row["name"] for row in workload["rows"]}
         self.assertLessEqual({"scalar", "Spillway bank", "Spillway filter", "Spillway bank, block"}, rows)
         self.assert_error("filters", "--isa", "MMX", parts=("--isa",))
+
+    def test_a_graph_beside_its_filters(self):
+        result = self.run_bench("graph", "--workload", "graph-chain-int16-1,graph-fan-out-int16-16", "--rounds", 3, "--samples", 1000, "--json", "g.json", check=0)
+        self.assertRegex(result.stdout, r"Scheduling, relative to the filters: -?\d+\.\d % \(-?\d+ ns a node and block\) in blocks of 64, ")
+        workloads = json.loads((self.out / "g.json").read_text())["workloads"]
+        self.assertEqual([w["id"] for w in workloads], ["graph-chain-int16-1", "graph-fan-out-int16-16"])
+        for workload in workloads:
+            self.check_rows(workload)
+            rows = {row["name"].strip(): row for row in workload["rows"]}
+            # Values were compared, and not nothing.
+            self.assertEqual(rows["Graph::process"]["counts"]["wrong"], 0)
+            self.assertEqual(rows["Engine::step, ring to rings"]["counts"]["wrong"], 0)
+            for row in rows.values():
+                self.assertEqual([m["name"] for m in row["metrics"]], [f"blocks of {n}" for n in (64, 256, 1024, 4096)])
+            times = {name: [m["median"] for m in row["metrics"]] for name, row in rows.items()}
+            self.assertTrue(all(t > 0 for name in ("filters by hand", "conversion", "Graph::process") for t in times[name]))
+        self.assert_error("graph", "--workload", "idle", parts=("--workload",))
 
     def test_usage_errors(self):
         self.assert_error()

@@ -2,17 +2,21 @@
 #include "spillway/engine/engine.hpp"
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "../../engine/support.hpp"
 #include "path.hpp"
+#include "spillway/channels/error.hpp"
 #include "spillway/storage/memory_sink.hpp"
 
 using namespace spillway;
@@ -23,8 +27,8 @@ namespace {
 
 // An engine that filters and records, and the writer that feeds it.
 struct Plant {
-  Plant(bool graph_thread, std::unique_ptr<Sink> sink, std::string path)
-      : engine({.title = "plant", .graph_thread = graph_thread}),
+  Plant(std::size_t graph_threads, std::unique_ptr<Sink> sink, std::string path)
+      : engine({.title = "plant", .graph_threads = graph_threads}),
         strain(engine.add_channel<std::int16_t>({.name = "strain",
                                                  .unit = "V",
                                                  .rate = 100_kHz,
@@ -70,6 +74,65 @@ bool recorded_all(Plant& plant) {
   return pushed > 0;
 }
 
+// A graph that is changed from another thread, comes too late at times, and waits in vain for
+// an input.
+struct ChangingPlant {
+  ChangingPlant()
+      : engine({.title = "changing", .graph_threads = 0}),
+        strain(engine.add_channel<std::int16_t>({.name = "strain",
+                                                 .unit = "V",
+                                                 .rate = 100_kHz,
+                                                 .capacity = SampleCount{1 << 12},
+                                                 .calibration = Linear{1.2e-3, 0.0}})),
+        silent(engine.add_channel<double>({.name = "silent", .rate = 1_kHz})) {
+    engine.graph().add(graph(0));
+    engine.start();
+    writer.emplace(strain.writer());
+  }
+
+  static GraphSpec graph(std::uint64_t version) {
+    GraphSpec spec;
+    spec.nodes = {{"smooth", {"strain"}, MovingAverage{.window = 32 + version % 7}},
+                  {"low", {"smooth"}, lowpass(Butterworth{.order = 4}, 1_kHz)},
+                  {"few", {"low"}, Decimate{.factor = 10}},
+                  {"both", {"few", "silent"}, Align{.max_wait = 1ms}}};
+    if (version % 2 == 1) spec.nodes.push_back({"odd", {"strain"}, SlidingMedian{.window = 5}});
+    return spec;
+  }
+
+  void turn() noexcept {
+    // At times more than the ring holds.
+    for (int i = turns % 50 == 0 ? 20'000 : 300; i > 0; --i) writer->push(std::int16_t(i));
+    if (++turns % 10 == 0) writer->gap({7});
+    while (engine.step()) continue;
+  }
+  void change() {
+    const std::uint64_t version = ++changes;
+    try {
+      if (version % 3 == 0)
+        (void)engine.change({{"smooth", MovingAverage{.window = 20 + version % 9}}});
+      else
+        (void)engine.change_graph(graph(version));
+    } catch (const Error&) {  // enough are under way
+      std::this_thread::yield();
+    }
+    for (const GraphPartLog& part : engine.graph_log())
+      for (; seen < part.log.entries.size(); ++seen) ++entries[part.log.entries[seen].index()];
+    made = entries[GraphLogEntry(GraphChanged{}).index()];
+  }
+
+  Engine engine;
+  Channel<std::int16_t> strain;
+  Channel<double> silent;
+  std::optional<Writer<std::int16_t>> writer;
+  std::uint64_t turns = 0;
+  // Of the thread that changes.
+  std::uint64_t changes = 0;
+  std::size_t seen = 0;
+  std::array<std::uint64_t, std::variant_size_v<GraphLogEntry>> entries{};
+  std::atomic<std::uint64_t> made{0};  // changes
+};
+
 Path acquisition(const std::shared_ptr<Plant>& plant) {
   Path path;
   path.run = [plant] {
@@ -84,7 +147,7 @@ Path acquisition(const std::shared_ptr<Plant>& plant) {
 TEST_CASE("acquisition is fit for real time while the engine filters and records") {
   SECTION("to memory") {
     check_clean("memory", [] {
-      return acquisition(std::make_shared<Plant>(true, std::make_unique<MemorySink>(), ""));
+      return acquisition(std::make_shared<Plant>(1, std::make_unique<MemorySink>(), ""));
     });
   }
   SECTION("to HDF5") {
@@ -92,14 +155,14 @@ TEST_CASE("acquisition is fit for real time while the engine filters and records
     int files = 0;
     check_clean("HDF5", [&] {
       return acquisition(std::make_shared<Plant>(
-          true, nullptr, directory / ("run" + std::to_string(files++) + ".h5")));
+          1, nullptr, directory / ("run" + std::to_string(files++) + ".h5")));
     });
   }
 }
 
 TEST_CASE("Engine::step is fit for real time, in the loop that acquires") {
   check_clean("step", [] {
-    const auto plant = std::make_shared<Plant>(false, std::make_unique<MemorySink>(), "");
+    const auto plant = std::make_shared<Plant>(0, std::make_unique<MemorySink>(), "");
     Path path;
     path.run = [plant] {
       for (int i = 0; i < 1000; ++i) {
@@ -108,6 +171,23 @@ TEST_CASE("Engine::step is fit for real time, in the loop that acquires") {
       }
     };
     path.reached = [plant] { return recorded_all(*plant); };
+    return path;
+  });
+}
+
+TEST_CASE("Engine::step is fit for real time while the graph is changed, comes late and waits") {
+  check_clean("changes", [] {
+    const auto plant = std::make_shared<ChangingPlant>();
+    Path path;
+    path.run = [plant] {
+      for (int i = 0; i < 1000 || plant->made < 20; ++i) plant->turn();
+    };
+    path.beside = [plant] { plant->change(); };
+    path.reached = [plant] {
+      plant->change();
+      return plant->entries[GraphLogEntry(ReaderLoss{}).index()] > 0 &&
+             plant->entries[GraphLogEntry(WaitEnded{}).index()] > 0 && plant->made >= 20;
+    };
     return path;
   });
 }

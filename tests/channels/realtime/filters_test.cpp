@@ -165,7 +165,7 @@ struct Chain {
       do {
         for (std::size_t node = 0; node < graph.spec().nodes.size(); ++node)
           made += graph.output(node).frames.count();
-      } while (graph.process_rest(0));
+      } while (graph.process_rest());
       if (chunk.stop == Stop::drained) break;
     }
     if (n % 50 == 0) graph.reset();

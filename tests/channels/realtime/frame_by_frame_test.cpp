@@ -1,5 +1,6 @@
 // What works frame by frame, with other lanes out than in, neither allocates nor locks, neither
 // faults nor enters the kernel.
+#include <chrono>
 #include <limits>
 #include <memory>
 #include <string>
@@ -35,11 +36,14 @@ struct Bench {
                                   : static_cast<double>(i % 60));
       quality.push_back(quality_of(i, 0));
     }
+    for (std::size_t f = 0; f < frames; ++f)
+      times.emplace_back(static_cast<std::int64_t>(f % 50 == 0 ? f * 9 : f * 10));
   }
   Filter filter;
   std::size_t lanes_in, lanes_out;
   std::vector<double> in, out;
   std::vector<Quality> quality, quality_out;
+  std::vector<Time> times;
   std::size_t made = 0;
 };
 
@@ -51,8 +55,8 @@ void check(const std::string& name, const Filter& filter, std::size_t in, std::s
     path.run = [bench] {
       Bench<Filter>& b = *bench;
       for (int turn = 0; turn < 20; ++turn) {
-        b.made +=
-            b.filter.process({b.in, b.quality, b.lanes_in}, {b.out, b.quality_out, b.lanes_out});
+        b.made += b.filter.process({b.in, b.quality, b.lanes_in, 0, b.times},
+                                   {b.out, b.quality_out, b.lanes_out});
         b.filter.gap();
         (void)b.filter.delay();
         if (turn % 7 == 0) b.filter.reset();
@@ -70,6 +74,7 @@ TEST_CASE("detectors do not allocate, lock, enter the kernel or fault") {
   check("saturation", DetectSaturationFilter({0.0, 50.0}, 3), 3, 3);
   check("stuck", DetectStuckFilter({2}, 3), 3, 3);
   check("jump", DetectJumpFilter({5.0}, 3), 3, 3);
+  check("time", DetectTimeFilter({std::chrono::nanoseconds(5)}, 3), 3, 3);
 }
 
 TEST_CASE("what combines lanes does not allocate, lock, enter the kernel or fault") {

@@ -45,6 +45,10 @@ struct Origin {
   friend bool operator==(const Origin&, const Origin&) = default;
 };
 
+// The time from one origin to another: 0 if they are the same, whatever they are; none if they
+// can't be compared. Two of one kind can, UTC or local, that both tell their time.
+[[nodiscard]] std::optional<Time> time_between(const Origin& from, const Origin& to);
+
 // How much history a stream keeps readable at least.
 using Capacity = std::variant<SampleCount, Time>;
 

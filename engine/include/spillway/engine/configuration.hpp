@@ -45,7 +45,8 @@ struct Configuration {
 // The options an engine for this configuration starts from.
 [[nodiscard]] EngineOptions engine_options(const Configuration& configuration);
 
-// Adds sources and graph, and returns the graph to be looked at. Throws Error.
+// Adds sources and graph, and returns the graph to be looked at. Throws Error, also if what is
+// recorded or published is not there.
 [[nodiscard]] Graph prepare_graph(Engine& engine, const Configuration& configuration);
 
 // Adds sources, graph and recordings to an engine. Relative recording paths start at

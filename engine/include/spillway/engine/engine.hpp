@@ -15,6 +15,7 @@
 #include "spillway/channels/stream.hpp"
 #include "spillway/channels/writer.hpp"
 #include "spillway/engine/event.hpp"
+#include "spillway/engine/graph_status.hpp"
 #include "spillway/engine/source.hpp"
 #include "spillway/filters/graph_spec.hpp"
 #include "spillway/storage/output_file.hpp"
@@ -86,9 +87,11 @@ struct Publication {
 
 struct EngineOptions {
   std::string title = {};
-  std::uint64_t memory_budget = std::uint64_t{1} << 30;  // bytes, for all rings and windows
+  std::uint64_t memory_budget = std::uint64_t{1} << 30;  // bytes, for all rings and filters
   std::string configuration = {};                        // stored in recordings as given
-  bool graph_thread = true;  // false: the caller runs the graph with step()
+  // Threads that run the graph, 0 to 64: parts of it that do not depend on each other run side by
+  // side. 0: the caller runs it with step().
+  std::size_t graph_threads = 1;
   std::vector<Publication> publish = {};
 };
 
@@ -145,11 +148,6 @@ class Engine {
     return Channel<T>(add_single(std::move(options), sample_type_of<T>()));
   }
   [[nodiscard]] GraphBuilder& graph() noexcept;
-  // The graph as it is now, ready for blocks of one frame: to be looked at. Throws Error if it is
-  // wrong, see Graph.
-  [[nodiscard]] Graph prepared_graph() const;
-  // All streams, then all nodes, as they are now.
-  [[nodiscard]] std::vector<std::string> names() const;
   // Claims the path at once. No signals: all streams and nodes, as they are at start().
   void record(RecordOptions options, std::vector<Signal> signals = {});
   void record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
@@ -164,8 +162,9 @@ class Engine {
   // then nothing runs and no file is left.
   void start();
   // Runs the graph on the caller's thread over what has come, up to one block a
-  // stream; true if there was anything. Only without a graph thread. noexcept,
-  // allocates nothing, locks nothing, no system call.
+  // stream, and makes the changes that are due; true if there was anything. Only with
+  // graph_threads = 0, one thread at a time, not beside stop(). noexcept, allocates nothing,
+  // locks nothing, no system call.
   bool step() noexcept;
   // True once all sources have ended, or anything failed. Without sources: only if failed.
   [[nodiscard]] bool finished() const noexcept;
@@ -174,9 +173,55 @@ class Engine {
   // belong to the caller must be quiet by now. Throws nothing: what went wrong is in the report.
   Report stop() noexcept;
 
-  // Any stream or node by name, nodes from start() on. Throws Error that lists what there is.
+  // Any stream or node by name, nodes from start() on, those that a change brought from its
+  // return on. They live as long as the engine. Throws Error that lists what there is.
   [[nodiscard]] Stream& stream(const std::string& name) const;
+  // All streams, then all nodes, as they are now.
+  [[nodiscard]] std::vector<std::string> names() const;
+  // The graph as it is now, or as the last change made it, ready for blocks of one frame: to be
+  // looked at. Throws Error if it is wrong, see Graph.
+  [[nodiscard]] Graph prepared_graph() const;
   [[nodiscard]] std::vector<RecordingStatus> status() const;
+
+  // --- change the graph while it runs; any thread but those that run the graph, between start()
+  // and stop(); these lock, allocate and may take as long as start() ---
+  //
+  // All is prepared here, and checked: what throws Error changed nothing. Then the threads that
+  // run the graph put it in the place of the old, in the order of the calls, between two samples
+  // of each stream; nothing is lost or repeated in any derived stream. Each returns the number
+  // of the change, from 1 on; the event graph_changed tells when it is made. At most 15 may be
+  // still to be made; then Error.
+  //
+  // Both graphs count in the memory budget until the old one is destroyed, by the next call of
+  // any function here.
+
+  // Other parameters or kinds for nodes, all at once: no sample of a stream sees one without the
+  // other, if their nodes depend on each other or graph_threads is at most 1. What a node takes
+  // over of its past: see Graph::follow.
+  std::uint64_t change(const std::vector<NodeChange>& changes);
+
+  // Another graph. Nodes of an id that is there already keep their stream and their state as far
+  // as Graph::follow says; Error if they would give another stream (rate, channels, units), also
+  // if the id was there earlier. A node that is gone gives no more samples to its stream. A new
+  // node begins in mid-stream; its samples are not part of recordings that run already.
+  //
+  // With `at`, exactly in front of that sample of that stream, or of the next one there is; at
+  // once if the graph is behind it already. Changes called for later wait for it. What the end
+  // of the stream is in front of is never made.
+  //
+  // With several threads nodes stay where they are: Error if nodes of two threads would depend
+  // on each other.
+  std::uint64_t change_graph(const GraphSpec& spec, const std::optional<ChangeAt>& at = {});
+
+  // --- what the graph tells of itself; any thread but those that run it, also after stop();
+  // locks and allocates ---
+
+  // Everything since start() that an offline run has to know of, one of each part: parts are
+  // graph_threads, or one. With graph_threads = 0 the graph keeps 1024 entries, and counts what
+  // is dropped, until this, change(), change_graph() or graph_status() is called. A part's log
+  // has 2^20 entries at most.
+  [[nodiscard]] std::vector<GraphPartLog> graph_log();
+  [[nodiscard]] std::vector<GraphPartStatus> graph_status();
 
  private:
   Stream& add_single(ChannelOptions options, SampleType type);

@@ -12,7 +12,8 @@ enum class EventKind : std::uint8_t {
   started,
   source_finished,      // a source has no more data
   source_failed,        // a source ended with an error
-  samples_lost,         // a ring was overwritten before its reader came: the exact range
+  samples_lost,         // a ring was overwritten before its reader came: the exact range;
+                        // subject "graph: x" if that was the graph's reader of stream x
   samples_missing,      // the source reported a gap: the exact range
   calibration_changed,  // from `first` on
   falling_behind,       // a recorder's lag has passed half of the ring
@@ -20,13 +21,16 @@ enum class EventKind : std::uint8_t {
   recording_saved,   // a flush: everything up to now is in the file
   recording_sealed,  // closed, under its final name
   recording_failed,  // a sink could not go on
+  wait_ended,        // a node went on without an input that is late: the first outputs without it
+  node_failed,       // the function of a node threw: NaN from frame `first` of its input on
+  graph_changed,     // the change of number `first` is made; the text says where
   stopped,
 };
 
 struct Event {
   EventKind kind = EventKind::started;
-  std::string subject;      // the source, stream or path it is about
-  std::uint64_t first = 0;  // sample number, where one is meant
+  std::string subject;      // the source, stream, node or path it is about
+  std::uint64_t first = 0;  // sample number, where one is meant, or as the kind says
   std::uint64_t count = 0;  // samples
   std::string text;         // one line for people
 };

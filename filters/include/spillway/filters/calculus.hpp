@@ -56,6 +56,8 @@ class DerivativeFilter {
   // The samples before this call and those after it are no neighbours.
   void gap() noexcept;
   [[nodiscard]] double delay() const noexcept;  // backward 0.5, central 1
+  // Goes on as if it had always been there, whatever the scheme of `before`; O(lanes).
+  void take_over(DerivativeFilter& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
 
@@ -70,8 +72,8 @@ class DerivativeFilter {
   std::size_t lanes_ = 1;
   double period_ = 0.0;          // 0: irregular
   std::uint64_t needed_ = 1;     // samples before the current one
-  std::uint64_t known_ = 0;      // of these
-  std::uint64_t after_gap_ = 0;  // outputs still to be marked
+  std::uint64_t known_ = 0;      // how many there are, up to 2
+  std::uint64_t after_gap_ = 0;  // outputs of the central scheme still to be marked
   Time last_time_{0};            // of the last sample
   double last_step_ = 0.0;       // from the one before it
   std::vector<double> x_[3];     // the current sample and the two before it, one a lane
@@ -116,6 +118,8 @@ class IntegralFilter {
   // The samples before this call and those after it are no neighbours.
   void gap() noexcept;
   [[nodiscard]] double delay() const noexcept { return 0.0; }
+  // The sum goes on; `initial` is for a lane that has not begun yet or starts anew. O(lanes).
+  void take_over(IntegralFilter& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
 

@@ -130,9 +130,10 @@ class FunctionFilter {
   [[nodiscard]] bool failed() const noexcept { return failed_; }
   [[nodiscard]] std::string_view message() const noexcept { return message_.data(); }
 
- private:
+  // As if the function had thrown, saying `what`.
   void fail(const char* what) noexcept;
 
+ private:
   Function parameters_;
   std::size_t lanes_ = 1;
   std::size_t outputs_ = 1;

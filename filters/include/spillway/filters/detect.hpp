@@ -1,6 +1,7 @@
 // Detectors: values pass unchanged, what is found stands in their quality.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -31,6 +32,13 @@ struct DetectStuck {
 struct DetectJump {
   double limit = 0.0;
   friend bool operator==(const DetectJump&, const DetectJump&) = default;
+};
+// Of an irregular stream. A frame more than `max_step` after the one before: suspect, transient, as
+// samples may be missing before it. A frame whose time is not later than all before: suspect, time
+// uncertain.
+struct DetectTime {
+  std::chrono::nanoseconds max_step{0};  // 0: not looked for
+  friend bool operator==(const DetectTime&, const DetectTime&) = default;
 };
 
 // All detectors: limits are in the unit of the values. Values pass bit for bit. What is found is
@@ -94,6 +102,8 @@ class DetectStuckFilter {
   void reset() noexcept;
   void gap() noexcept { reset(); }
   [[nodiscard]] double delay() const noexcept { return 0.0; }
+  // Counts on: as if it had always been there.
+  void take_over(DetectStuckFilter& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);
 
@@ -118,6 +128,8 @@ class DetectJumpFilter {
   void reset() noexcept;
   void gap() noexcept { reset(); }
   [[nodiscard]] double delay() const noexcept { return 0.0; }
+  // Knows the last sample: as if it had always been there.
+  void take_over(DetectJumpFilter& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);
 
@@ -128,6 +140,36 @@ class DetectJumpFilter {
   DetectJump parameters_;
   std::size_t lanes_ = 1;
   std::vector<double> last_;  // one a lane; NaN: there is none
+};
+
+// Marks all lanes of a frame. The one before is the previous frame of the stream, over a gap in the
+// numbers too; the first frame has none. Every frame has its time in ConstFrames::times.
+//
+// Times are compared with all before, and not only with the one before, as a clock that was set
+// back repeats times until it has caught up; so `interpolate` leaves out the same frames.
+class DetectTimeFilter {
+ public:
+  // max_step >= 0
+  DetectTimeFilter(const DetectTime& parameters, std::size_t lanes);
+
+  std::size_t process(ConstFrames in, Frames out) noexcept;
+  void reset() noexcept;
+  void gap() noexcept {}
+  [[nodiscard]] double delay() const noexcept { return 0.0; }
+  void save_state(StateWriter& writer) const;
+  void load_state(StateReader& reader);
+
+  [[nodiscard]] const DetectTime& parameters() const noexcept { return parameters_; }
+  [[nodiscard]] std::size_t lanes() const noexcept { return lanes_; }
+
+ private:
+  [[nodiscard]] Quality found_at(Time time) noexcept;
+
+  DetectTime parameters_;
+  std::size_t lanes_ = 1;
+  bool started_ = false;  // a frame has come
+  Time last_{0};          // of the frame before
+  Time latest_{0};        // of all before
 };
 
 }  // namespace spillway

@@ -63,6 +63,12 @@ class ExponentialAverageFilter {
   void gap() noexcept;
   // (1 - alpha) / alpha; 0 where alpha follows the time: the delay is the time constant then.
   [[nodiscard]] double delay() const noexcept;
+  // The average goes on from that of `before`, and is flagged as behind a gap unless alpha or the
+  // time constant is the same. What `before` still carried for causes in the past lasts as long
+  // as it would have, or as this filter takes to settle, whichever is longer. A lane that waits
+  // for its first valid input starts as new. Where alpha follows the time but did not before, the
+  // next sample has no step, and such causes last as long as this filter takes. O(lanes).
+  void take_over(ExponentialAverageFilter& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
 

@@ -21,6 +21,9 @@ struct ConstFrames {
   std::size_t lanes = 1;
   std::uint64_t first = 0;           // the sample number of the first frame
   std::span<const Time> times = {};  // of irregular streams, one a frame; else empty
+  // The clock of regular ones: sample `clock_sample` is at `clock_time`, see Chunk.
+  std::uint64_t clock_sample = 0;
+  Time clock_time{};
   [[nodiscard]] std::size_t count() const noexcept { return values.size() / lanes; }
 };
 struct Frames {
@@ -51,6 +54,10 @@ struct Made {
 //   void reset() noexcept;            as if no sample had come yet
 //   void gap() noexcept;              the samples before and after are no neighbours
 //   double delay() const noexcept;    group delay at low frequency, in samples
+//   void take_over(F& before) noexcept;
+//       Optional. The filter's parameters were changed in the middle of a stream: this one, just
+//       made and with as many lanes, goes on where `before`, of the same type and not needed any
+//       more, stands. What it can't take over it flags, as behind a gap.
 //   void save_state(StateWriter&) const;   allocates
 //   void load_state(StateReader&);         throws Error if the bytes do not fit
 //
@@ -93,6 +100,8 @@ class StateReader {
     check_length(size, values.size());
     get_bytes(values.data(), values.size() * sizeof(T));
   }
+  // The next `size` bytes as they are.
+  [[nodiscard]] std::span<const std::byte> take(std::uint64_t size);
   [[nodiscard]] bool at_end() const noexcept { return bytes_.empty(); }
 
  private:

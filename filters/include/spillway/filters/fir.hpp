@@ -111,6 +111,14 @@ class FirFilter {
   // The samples before this call and those after it are no neighbours: the
   // sample numbers in between were lost.
   void gap() noexcept;
+  // Goes on with the inputs in the window of `before`. Up to longest_direct_fir taps, of both:
+  // with as many taps or fewer outputs are to the bit those of a filter that always had these
+  // taps, and flagged likewise. With more, n - m for n taps and m before, inputs are missing and
+  // count as the oldest that is there (as 0 if m is 1), so that a constant goes on without a jump;
+  // n - m outputs are Suspect, transient. By FFT, both, with as many taps: the rest of the block on
+  // its way out, up to B outputs, is still that of the taps before and is Suspect, transient.
+  // Otherwise nothing goes on: as behind a gap. O(lanes * taps).
+  void take_over(FirFilter& before) noexcept;
   // B and the group delay at 0 Hz: (taps - 1) / 2 for symmetric or antisymmetric taps.
   [[nodiscard]] double delay() const noexcept;
   void save_state(StateWriter& writer) const;

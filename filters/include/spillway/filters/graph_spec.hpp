@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "spillway/channels/calibration.hpp"
+#include "spillway/filters/align.hpp"
 #include "spillway/filters/calculus.hpp"
 #include "spillway/filters/combine.hpp"
 #include "spillway/filters/compensate.hpp"
@@ -31,6 +32,7 @@ namespace spillway {
 struct Calibrate {
   std::optional<Calibration> calibration;
   std::string unit;  // of the result; empty: calibration.unit_out, or the input's
+  friend bool operator==(const Calibrate&, const Calibrate&) = default;
 };
 
 using NodeKind =
@@ -39,7 +41,7 @@ using NodeKind =
                  FirBandStop, SavitzkyGolay, SlidingMedian, SlidingMin, SlidingMax, SlidingRms,
                  SlidingStd, Derivative, Integral, Decimate, Resample, Interpolate, Welch, Envelope,
                  Arithmetic, Mix, Compensate, Thermocouple, DetectRange, DetectSaturation,
-                 DetectStuck, DetectJump, Function>;
+                 DetectStuck, DetectJump, Function, DetectTime, Align>;
 
 // A node; its output is a stream named `id`. Unless its kind says otherwise it has the lanes
 // of its input, and their names.
@@ -47,12 +49,17 @@ using NodeKind =
 // An input is the name of a stream ("ecg": all its channels) or of another
 // node, or one channel of either ("ecg/MLII"). Values arrive calibrated, in
 // engineering units; "raw(ecg)" and "raw(ecg/MLII)" take them as the converter gave them.
-// The lanes of several inputs stand side by side; they must come from one stream at one rate.
+// The lanes of several inputs stand side by side; they must come from one stream at one rate,
+// unless the node is an `align`.
 struct NodeSpec {
   std::string id;
   std::vector<std::string> inputs;
   NodeKind kind;
   std::string where = {};  // "file.yaml:12:5" for error messages; empty from C++
+  // Gaps of up to so many samples of the input are filled before the node sees them: on the line
+  // between both neighbours, Interpolated, missing, and the merge of their qualities. The output
+  // then has no gap there. What is longer goes by the kind's own gap policy. Regular streams only.
+  std::uint64_t fill_gaps = 0;
 };
 
 // Nodes in any order; they may refer to later ones.

@@ -36,8 +36,11 @@ struct Interpolate {
 //            it is not looked for.
 // NaN is Bad, missing; one by overflow Bad, out of range.
 //
-// What was lost in a gap of the sample numbers shows in the distance of the times around it
-// and nowhere else. Samples whose time is not later than all before are left out.
+// Sample n of a regular stream is at clock_time + (n - clock_sample) periods, by the clock that
+// comes with its frames (ConstFrames); without one, at n periods. So stamps and steps of the
+// clock count, and what was lost in a gap of the sample numbers shows in the distance of the
+// times around it and nowhere else. Samples whose time is not later than all before, as where a
+// clock steps back, are left out until one is.
 //
 // Points between two samples are many where a sensor pauses. If they are more than
 // longest_pause(), none of them is made: the numbers jump to the first point at or after
@@ -45,8 +48,8 @@ struct Interpolate {
 // are more, so that no interpolated value is ever left out by it, unless there is no limit.
 class InterpolateFilter {
  public:
-  // `input`: the rate of a regular stream, whose sample n is at Rate::duration(n). Without one
-  // every frame has its time in ConstFrames::times.
+  // `input`: the rate of a regular stream. Without one every frame has its time in
+  // ConstFrames::times.
   // Throws Error unless the grid's rate is at most 1e9 Hz; max_gap, for linear only, and
   // max_age, for last only, are not negative and hold at most 2^26 points; a period of the
   // input holds no more than longest_pause(); and lanes is above 0.
@@ -57,13 +60,16 @@ class InterpolateFilter {
   [[nodiscard]] std::size_t most_frames(std::size_t frames) const noexcept;
   // How many frames from the front of `in` may go into one call: all, or those before a
   // jump in the numbers of their points, or as many as make no more than most_frames() of
-  // them. At least 1 if there is one. On a regular stream always all.
+  // them. At least 1 if there is one. On a regular stream always all: frames of one call have
+  // consecutive numbers and one clock, so that only the first can be far from what came before.
   [[nodiscard]] std::size_t fitting(const ConstFrames& in) const noexcept;
   // Wait-free, O((frames in + frames out) * lanes). Needs in.count() == fitting(in), and
   // room for most_frames(in.count()); points beyond are not made.
   Made process(ConstFrames in, Frames out) noexcept;
   void reset() noexcept;
   void gap() noexcept {}
+  // The sample before goes on being it.
+  void take_over(InterpolateFilter& before) noexcept;
   [[nodiscard]] double delay() const noexcept { return 0.0; }
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
@@ -86,11 +92,8 @@ class InterpolateFilter {
     std::uint64_t next = 0;  // the first point after it
     Time next_time{0};
   };
-  [[nodiscard]] Time time_of(const ConstFrames& in, std::size_t frame) const noexcept;
   [[nodiscard]] Points points_to(const Before& before, Time time) const noexcept;
   void pass(Before& before, Time time, const Points& points) const noexcept;
-  void put_between(Time time, Time next_time, const double* next, const Quality* next_quality,
-                   double* y, Quality* q) const noexcept;
 
   Interpolate parameters_;
   std::optional<Rate> input_;

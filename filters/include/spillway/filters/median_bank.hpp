@@ -38,6 +38,9 @@ class MedianBank {
   // `frames` frames of all lanes, frame-major; `out` may be `in`. Wait-free, allocates nothing.
   void process(const T* in, T* out, std::size_t frames) noexcept;
   void reset() noexcept;  // as if no value had come yet; O(lanes) for windows from 128
+  // Goes on, as if from the start, with the last `frames` inputs of `before`, of as many lanes,
+  // which are at most those in its window. O(frames * lanes) times the cost of a value.
+  void take_over(MedianBank& before, std::uint64_t frames) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
 

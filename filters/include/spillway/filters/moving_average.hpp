@@ -34,8 +34,9 @@ struct MovingAverage {
 // At the start of a stream, growing outputs are as good as their inputs.
 //
 // With NanPolicy::ignore the mean is that of the valid values, NaN if there is
-// none; the qualities of the NaN stay in the merge. Inf is a value like any
-// other. Sums must stay within the range of double: |x| * window < 1e308.
+// none. In the merge a NaN counts as Suspect, missing and its own reasons: the mean
+// is one of fewer samples. Inf is a value like any other. Sums must stay within the
+// range of double: |x| * window < 1e308.
 //
 // The sums are a MovingAverageBank's: the same cost for every frame, whatever the window; no
 // drift; a NaN or Inf is forgotten when it leaves the window.
@@ -54,6 +55,14 @@ class MovingAverageFilter {
   // sample numbers in between were lost.
   void gap() noexcept;
   [[nodiscard]] double delay() const noexcept;  // (window - 1) / 2
+  // Goes on with the inputs in the window of `before`. With the same window outputs are to the bit
+  // those of a filter that always had these parameters; with a shorter one as near as
+  // MovingAverageBank::take_over() tells. With a longer one, n frames instead of m, it is the same
+  // if no more than m - 1 have come since the start, a reset or a gap; otherwise samples are
+  // missing, so that outputs are the mean of those that are there (WarmUp::nan: NaN), and
+  // Suspect, transient, n - m times. Flags from before last as long as the new window has their
+  // cause. With another NaN policy nothing goes on: as behind a gap. O(window * lanes).
+  void take_over(MovingAverageFilter& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
 
@@ -61,6 +70,7 @@ class MovingAverageFilter {
   [[nodiscard]] std::size_t lanes() const noexcept { return lanes_; }
 
  private:
+  void ignore_nan(std::span<const double> x, std::span<const Quality> in, Quality* out) noexcept;
   void put_qualities(std::span<const Quality> in, std::span<const double> y, Quality* out) noexcept;
 
   MovingAverage parameters_;
@@ -68,6 +78,7 @@ class MovingAverageFilter {
   MovingAverageBank<double> bank_;
   QualitySpan carried_;
   std::uint64_t warming_ = 0;  // outputs still to come that are NaN for want of samples
+  bool is_cut_ = false;        // before the samples that the bank has seen some were lost
 };
 
 }  // namespace spillway

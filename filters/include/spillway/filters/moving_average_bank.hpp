@@ -50,6 +50,12 @@ class MovingAverageBank {
   // O(frames * lanes). Sums must stay within the range of T.
   void process(const T* in, T* out, std::size_t frames) noexcept;
   void reset() noexcept;
+  // Goes on, as if from the start, with the last `frames` inputs of `before`, of as many lanes and
+  // the same NaN policy, which are at most the frames it has seen and its window - 1. With the
+  // same window its state is taken as it is. Otherwise the inputs are found as the differences of
+  // sums: means then differ from those of the inputs themselves by rounding, some 1e-16 of
+  // sum |x| / window. O(window * lanes), allocates nothing.
+  void take_over(MovingAverageBank& before, std::uint64_t frames) noexcept;
 
   // Copying a state into one of its size allocates nothing.
   [[nodiscard]] const State& state() const noexcept { return state_; }
@@ -62,6 +68,7 @@ class MovingAverageBank {
            std::size_t divisor_step) noexcept;
   void run_all(const T* in, T* out, std::size_t frames) noexcept;
   void run_valid(const T* in, T* out, std::size_t frames) noexcept;
+  [[nodiscard]] T past(std::size_t sum, std::uint64_t age, std::size_t lane) const noexcept;
 
   std::uint64_t window_;
   WarmUp warm_up_;
@@ -70,6 +77,7 @@ class MovingAverageBank {
   void (*run_)(const simd::MovingAverageRun<T>&);
   State state_;  // rows, prefix, middle; and the same once more for the numbers of valid values
   std::vector<T> valid_;  // scratch; empty unless NaN are ignored
+  std::vector<T> frame_;  // scratch
 };
 
 extern template class MovingAverageBank<float>;

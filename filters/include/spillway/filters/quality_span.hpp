@@ -55,6 +55,18 @@ class QualitySpan {
   // The current output is now `frames` later.
   void advance(std::uint64_t frames) noexcept { now_ += frames; }
 
+  // Carries what `before`, of as many lanes, carries yet, each for `longer` outputs more than it
+  // would (fewer, if that is negative), and nothing else.
+  void take_over(const QualitySpan& before, std::int64_t longer) noexcept {
+    reset();
+    for (std::size_t i = 0; i < until_.size(); ++i) {
+      if (before.until_[i] <= before.now_) continue;
+      const std::int64_t left = static_cast<std::int64_t>(before.until_[i] - before.now_) + longer;
+      if (left > 0) until_[i] = static_cast<std::uint64_t>(left);
+      calm_from_ = std::max(calm_from_, until_[i]);
+    }
+  }
+
   void reset() noexcept {
     now_ = 0;
     calm_from_ = 0;
@@ -82,6 +94,12 @@ class QualitySpan {
   std::uint64_t calm_from_ = 0;
   std::vector<std::uint64_t> until_;  // [kind * lanes + lane]
 };
+
+// What a NaN of quality `input` leaves in the outputs of a window that ignores it: these have a
+// value, but one of fewer samples.
+[[nodiscard]] constexpr Quality quality_of_ignored(Quality input) noexcept {
+  return Quality(Verdict::suspect, static_cast<std::uint8_t>(input.reasons() | Quality::missing));
+}
 
 [[nodiscard]] inline bool all_good(std::span<const Quality> qualities) noexcept {
   std::uint64_t bits = 0;

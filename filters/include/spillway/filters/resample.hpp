@@ -85,6 +85,11 @@ class DecimateFilter {
   // The samples before this call and those after it are no neighbours: the
   // sample numbers in between were lost.
   void gap() noexcept;
+  // Goes on with the inputs in the window of `before`. With as many taps or fewer outputs are to
+  // the bit those of a filter that always had these, and flagged likewise. With more, inputs are
+  // missing and count as the oldest that is there (as 0 if `before` had 1 tap); outputs whose
+  // window has one of them are Suspect, transient. O(lanes * taps).
+  void take_over(DecimateFilter& before) noexcept;
   // Group delay at 0 Hz, in samples of the input: (taps - 1) / 2 for symmetric taps.
   [[nodiscard]] double delay() const noexcept;
   // The number of the first output that is made with `input_number` or a later one.
@@ -126,6 +131,8 @@ class ResampleFilter {
   // The samples before this call and those after it are no neighbours: the
   // sample numbers in between were lost.
   void gap() noexcept;
+  // As that of DecimateFilter, with windows of taps / up inputs, rounded up.
+  void take_over(ResampleFilter& before) noexcept;
   // Group delay at 0 Hz, in samples of the input: (taps - 1) / (2 up) for symmetric taps.
   [[nodiscard]] double delay() const noexcept;
   // The number of the first output that is made with `input_number` or a later one.

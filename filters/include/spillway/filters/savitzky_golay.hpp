@@ -14,7 +14,7 @@ namespace spillway {
 
 class FirCore;
 
-enum class Align : std::uint8_t {
+enum class Alignment : std::uint8_t {
   causal,   // the polynomial at the newest sample of the window; no delay
   centred,  // at its middle; (window - 1) / 2 samples late
 };
@@ -23,7 +23,7 @@ struct SavitzkyGolay {
   std::size_t window = 11;  // samples, odd where centred
   int order = 3;            // of the polynomial, below window
   int derivative = 0;       // up to order; in units a second
-  Align align = Align::causal;
+  Alignment align = Alignment::causal;
   GapPolicy gap = GapPolicy::reset;
   friend bool operator==(const SavitzkyGolay&, const SavitzkyGolay&) = default;
 };
@@ -68,6 +68,11 @@ class SavitzkyGolayFilter {
   // The samples before this call and those after it are no neighbours: the
   // sample numbers in between were lost.
   void gap() noexcept;
+  // Goes on with the inputs in the window of `before`. With a window no longer than that outputs
+  // are to the bit those of a filter that always had these parameters, and flagged likewise. With
+  // a longer one, n frames instead of m, n - m outputs are NaN and Suspect, transient.
+  // O(lanes * window).
+  void take_over(SavitzkyGolayFilter& before) noexcept;
   // (window - 1) / 2 where centred, and where order is `derivative`, as the polynomial's highest
   // derivative is the same everywhere; otherwise 0.
   [[nodiscard]] double delay() const noexcept;

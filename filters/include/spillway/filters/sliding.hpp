@@ -60,8 +60,9 @@ struct SlidingStd {
 // With NanPolicy::propagate it is NaN while a NaN is in the window; with NanPolicy::ignore n
 // counts the values that are not. Recovers as soon as the NaN has left.
 //
-// Its quality is the merge of exactly the qualities in the window, those of ignored NaN
-// included. In addition
+// Its quality is the merge of exactly the qualities in the window, in which an ignored NaN
+// counts as Suspect, missing and its own reasons: the statistic is one of fewer samples. In
+// addition
 //   - warm_up nan: the first window - 1 outputs are NaN and Suspect, transient;
 //   - any other NaN output is Bad, missing;
 //   - the window - 1 outputs behind a gap are Suspect, transient: they span it
@@ -102,6 +103,11 @@ class SlidingFilter {
   // sample numbers in between were lost.
   void gap() noexcept;
   [[nodiscard]] double delay() const noexcept;  // (window - 1) / 2
+  // Goes on with the inputs in the window of `before`, with the words of MovingAverageFilter. To
+  // the bit for median, min and max, and for all with the same window. For rms and std inputs are
+  // found from aggregates: rms then differs by rounding, some 1e-16 of itself, std by some
+  // 1e-16 * window * |mean| at most, until these inputs have left the window.
+  void take_over(SlidingFilter& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
 

@@ -51,8 +51,9 @@ void check(const Sos& sos);
 // function of |h|, and for any t >= 1 below 1 / (largest pole radius)
 //     sum_{j >= n} |h[j]| <= t^-n prod_sections (|b0| + |b1| t + |b2| t^2)
 //                                 / prod_poles (1 - |p| t)
-// which is solved for n and minimised over a grid of t, with the largest |H| at 0 Hz, at
-// half the rate and at the angles of the poles for the sum of |h|. That holds for any cascade,
+// which is solved for n and minimised over a grid of t. For the sum of |h| stands the largest of
+// |H| at 0 Hz, at half the rate and at the angles of the poles, and the sum over the first
+// samples of h, one more than H has zeros: one of them is not 0. That holds for any cascade,
 // coinciding poles included, and is one and a half (one pole) to about four times (a
 // low-pass of order 12) the true length; more for a high-pass.
 //
@@ -106,6 +107,26 @@ class SosFilter {
   // sample numbers in between were lost.
   void gap() noexcept;
   [[nodiscard]] double delay() const noexcept { return delay_; }  // dc_group_delay
+  // Goes on from the last inputs and outputs of `before`, any sections and form, so that the
+  // output has no jump, and flags it as behind a gap; O(lanes * sections).
+  //
+  // With the same sections nothing is flagged: the past is the same, its bits too if the form is.
+  // Otherwise, with sections near to those of `before` one by one, each one has the past it would
+  // have in direct form I: the last two inputs and outputs of the section in its place,
+  //     z1 = b1 x[k] + b2 x[k-1] - a1 y[k] - a2 y[k-1],   z2 = b2 x[k] - a2 y[k],
+  // found by running its recursion backwards. Near means that
+  //   - 1 + a1 + a2 and 1 - a1 + a2, squared distances of the poles from +1 and -1, are at least
+  //     1/16 of what they were: from a section made slower by more, what was in motion would swing
+  //     far beyond the signal, its speed being divided by its frequency;
+  //   - the gains at 0 Hz and half the rate are 1/4 to 4 times what they were, or 0 in both: the
+  //     sections are scaled alike.
+  // With others all sections begin as if the last input had been there for ever, but the last one
+  // as if so had been the last output: what comes is a response to a step, and no larger.
+  //
+  // What `before` still carried for causes in the past lasts as long as it would have, or as this
+  // filter takes to settle, whichever is longer. A lane that waits for its first valid input
+  // starts as new.
+  void take_over(SosFilter& before) noexcept;
   void save_state(StateWriter& writer) const;
   void load_state(StateReader& reader);  // unchanged if it throws
 
@@ -116,6 +137,8 @@ class SosFilter {
 
  private:
   bool run_bank(const double* x, double* y, std::size_t frames) noexcept;
+  [[nodiscard]] bool go_on(const SosFilter& before, std::size_t lane) noexcept;
+  void start_at(std::size_t lane, double input, double output) noexcept;
   void frame(const double* x, const Quality* q_in, double* y, Quality* q_out) noexcept;
   void put_qualities(std::span<const Quality> in, Quality* out) noexcept;
   [[nodiscard]] Quality quality_of(std::size_t lane, Quality input) noexcept;
@@ -131,6 +154,10 @@ class SosFilter {
   std::uint64_t unprimed_ = 0;  // lanes that wait for their first valid input
   std::vector<std::uint8_t> primed_;
   std::vector<double> held_;  // last valid input of each lane
+  // What went through the sections at last, one a lane; 0 where their state was made zero.
+  std::vector<double> last_input_;
+  std::vector<double> input_before_;
+  std::vector<double> last_output_;
 
   // Scratch: what to go back to if an output is not finite, and the lanes that are to be zero.
   SosBank<double>::State before_;

@@ -61,6 +61,15 @@ class SosBank {
   void zero(std::size_t lane) noexcept;
   void prime(std::size_t lane, T level) noexcept;
 
+  // What a section of a lane remembers, as Form::df2t has it: z1 and z2.
+  struct Memory {
+    T z1 = 0;
+    T z2 = 0;
+  };
+  [[nodiscard]] Memory memory(std::size_t lane, std::size_t section) const noexcept;
+  // To be set before the first frame after the constructor or reset().
+  void set_memory(std::size_t lane, std::size_t section, const Memory& memory) noexcept;
+
   // Copying a state into one of its size allocates nothing.
   [[nodiscard]] const State& state() const noexcept { return state_; }
   [[nodiscard]] State& state() noexcept { return state_; }
@@ -83,6 +92,7 @@ class SosBank {
   std::size_t lanes_;
   std::size_t stride_;
   std::vector<T> coefficients_;  // as the inner loop of the form wants them
+  std::vector<T> recursion_;     // b0 b1 b2 a1 a2 of each section; empty in Form::df2t
   std::vector<Steady> steady_;   // one a section
   void (*run_)(const simd::SosRun<T>&);
   State state_;

@@ -96,7 +96,8 @@ class WelchFilter {
 
   // The most that `frames` frames make in one call.
   [[nodiscard]] std::size_t most_frames(std::size_t frames) const noexcept;
-  // Wait-free. Sample numbers that do not follow those of the call before are a gap.
+  // Wait-free. Sample numbers that do not follow those of the call before are a gap; a call
+  // without frames has none.
   Made process(ConstFrames in, Frames out) noexcept;
   void reset() noexcept;
   void gap() noexcept;

@@ -1,0 +1,482 @@
+#include "live_graph.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "graph_parts.hpp"
+#include "spillway/channels/error.hpp"
+
+namespace spillway {
+
+namespace {
+
+// Derived rings keep as much as what they are derived from, in time; of blocks of
+// `most_frames`, a few in any case.
+StreamInfo ring_for(const StreamInfo& output, const StreamInfo& source, std::size_t most_frames) {
+  StreamInfo info = output;
+  double capacity = static_cast<double>(capacity_in_samples(source).value);
+  if (output.rate && source.rate)
+    capacity *= output.rate->hertz().value / source.rate->hertz().value;
+  info.capacity =
+      SampleCount{std::max<std::uint64_t>(static_cast<std::uint64_t>(std::ceil(capacity)),
+                                          std::max<std::uint64_t>(4 * most_frames, 64))};
+  info.largest_block.value =
+      std::min<std::uint64_t>(source.largest_block.value, std::max<std::size_t>(most_frames, 1));
+  info.mark_capacity = source.mark_capacity;
+  info.follow_stamps = false;
+  info.publish_as.clear();
+  return info;
+}
+
+// Whether samples of both can stand in one stream.
+bool same_stream(const StreamInfo& a, const StreamInfo& b) {
+  return a.rate == b.rate && a.origin == b.origin &&
+         std::ranges::equal(a.channels, b.channels, [](const ChannelInfo& x, const ChannelInfo& y) {
+           return x.name == y.name && x.unit == y.unit;
+         });
+}
+
+std::string quoted(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names)
+    text += fmt::format("{}'{}'", text.empty() ? "" : ", ", name);
+  return text;
+}
+
+// What became of the nodes, for people.
+std::string difference(const GraphSpec& before, const GraphSpec& after) {
+  const auto missing_in = [](const GraphSpec& in, const GraphSpec& from) {
+    std::vector<std::string> ids;
+    for (const NodeSpec& node : from.nodes)
+      if (std::ranges::find(in.nodes, node.id, &NodeSpec::id) == in.nodes.end())
+        ids.push_back(node.id);
+    return ids;
+  };
+  const std::vector<std::string> added = missing_in(before, after);
+  const std::vector<std::string> removed = missing_in(after, before);
+  std::string text;
+  if (!added.empty()) text += fmt::format("added {}, ", quoted(added));
+  if (!removed.empty()) text += fmt::format("removed {}, ", quoted(removed));
+  return text + fmt::format("kept {}", after.nodes.size() - added.size());
+}
+
+constexpr auto longest_nap = std::chrono::milliseconds(2);
+constexpr auto shortest_nap = std::chrono::microseconds(100);
+
+// Of one part: about 100 MB.
+constexpr std::size_t most_log_entries = std::size_t{1} << 20;
+
+}  // namespace
+
+LiveGraph::LiveGraph(const GraphSpec& spec, Streams& streams, std::size_t threads, Publish publish)
+    : streams_(streams),
+      publish_(std::move(publish)),
+      has_threads_(threads > 0),
+      inputs_(streams.all()),
+      spec_(spec) {
+  for (const EngineStream* in : inputs_) {
+    infos_.push_back(in->stream->info());
+    block_frames_ = std::max(block_frames_, GraphRunner::block_frames(infos_.back()));
+  }
+  for (std::size_t i = 0; i < std::max<std::size_t>(threads, 1); ++i)
+    parts_.push_back(std::make_unique<Part>());
+  std::vector<GraphSpec> specs = split(spec);
+  for (std::size_t p = 0; p < parts_.size(); ++p) {
+    Part& part = *parts_[p];
+    part.log.spec = specs[p];
+    for (const StreamInfo& info : infos_) part.log.streams.push_back(info.name);
+    std::uint64_t bytes = graph_bytes();
+    adopt(part, prepare(std::move(specs[p]), part, bytes));
+    std::vector<GraphRunner::Input> inputs;
+    for (EngineStream* in : inputs_)
+      inputs.push_back({in->stream.get(), &in->readers.add(), in->waits});
+    part.runner = std::make_unique<GraphRunner>(inputs, *part.versions.back());
+  }
+  if (spec.nodes.empty()) return;
+  provenance_ = parts_.size() == 1
+                    ? provenance_json(parts_.front()->versions.back()->graph)
+                    : provenance_json(Graph(spec, infos_, 1, streams_.memory_left()));
+}
+
+LiveGraph::~LiveGraph() {
+  running_ = false;
+  for (auto& part : parts_)
+    if (part->thread.joinable()) part->thread.join();
+}
+
+// --- preparing a version ---
+
+std::uint64_t LiveGraph::graph_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& part : parts_)
+    for (const auto& version : part->versions) bytes += version->graph.memory_bytes();
+  return bytes;
+}
+
+// The spec of each part.
+std::vector<GraphSpec> LiveGraph::split(const GraphSpec& spec) {
+  std::vector<GraphSpec> specs(parts_.size());
+  if (parts_.size() == 1) {
+    specs[0] = spec;
+    return specs;
+  }
+  // Only to be looked at.
+  const Graph whole(spec, infos_, 1, streams_.memory_left());
+  const auto home_of = [&](const std::string& id) -> std::optional<std::size_t> {
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      if (std::ranges::find(parts_[p]->derived, id, &Derived::id) != parts_[p]->derived.end())
+        return p;
+    return std::nullopt;
+  };
+  const std::vector<std::size_t> part_of = parts_of_nodes(whole, parts_.size(), home_of);
+  for (std::size_t n = 0; n < part_of.size(); ++n) specs[part_of[n]].nodes.push_back(spec.nodes[n]);
+  return specs;
+}
+
+// `bytes`: of the budget, taken by graphs and streams that are not adopted yet; what this one
+// takes is added.
+LiveGraph::Prepared LiveGraph::prepare(GraphSpec spec, const Part& part,
+                                       std::uint64_t& bytes) const {
+  const std::uint64_t left = streams_.memory_left();
+  Prepared made;
+  made.version = std::make_unique<GraphVersion>(
+      Graph(std::move(spec), infos_, block_frames_, left - std::min(left, bytes)));
+  GraphVersion& version = *made.version;
+  const Graph& graph = version.graph;
+  if (!part.versions.empty()) version.graph.follow(part.versions.back()->graph);
+  bytes += graph.memory_bytes();
+  version.cut.resize(infos_.size());
+  version.failures.resize(graph.spec().nodes.size());
+  made.derived = part.derived;
+  version.outputs.resize(part.derived.size());
+  for (std::size_t k = 0; k < part.derived.size(); ++k) {
+    const EngineStream& stream = *part.derived[k].stream;
+    version.outputs[k] = {nullptr, &stream.readers, stream.stream->capacity().value};
+  }
+  for (std::size_t n = 0; n < graph.spec().nodes.size(); ++n) {
+    const StreamInfo& output = graph.output_info(n);
+    const auto there = std::ranges::find(made.derived, output.name, &Derived::id);
+    version.output_of.push_back(static_cast<std::size_t>(there - made.derived.begin()));
+    if (there != made.derived.end()) {
+      if (!same_stream(there->stream->stream->info(), output))
+        throw Error(fmt::format(
+            "node '{}': gives another stream than before (rate, channels, units); give it "
+            "another id",
+            output.name));
+      continue;
+    }
+    const StreamInfo& source = infos_[graph.sources_of(n).front()];
+    made.streams.push_back(streams_.make(ring_for(output, source, graph.most_frames(n)), bytes));
+    EngineStream& stream = *made.streams.back();
+    bytes += Stream::memory_bytes(stream.stream->info());
+    stream.waits = std::ranges::all_of(graph.sources_of(n),
+                                       [&](std::size_t input) { return inputs_[input]->waits; });
+    made.derived.push_back({output.name, &stream});
+    version.outputs.push_back({std::make_unique<Writer<double>>(*stream.stream), &stream.readers,
+                               stream.stream->capacity().value});
+  }
+  return made;
+}
+
+void LiveGraph::adopt(Part& part, Prepared prepared) {
+  for (auto& stream : prepared.streams) (void)streams_.adopt(std::move(stream));
+  part.derived = std::move(prepared.derived);
+  part.versions.push_back(std::move(prepared.version));
+}
+
+// --- running ---
+
+void LiveGraph::start() {
+  const std::scoped_lock lock(control_mutex_);
+  started_ = true;
+  running_ = true;
+  for (auto& part : parts_)
+    if (!part->versions.back()->graph.spec().nodes.empty()) start_thread(*part);
+}
+
+void LiveGraph::start_thread(Part& part) {
+  if (has_threads_ && !part.thread.joinable())
+    part.thread = std::thread([this, &part] { run(part); });
+}
+
+void LiveGraph::run(Part& part) noexcept {
+  auto nap = std::chrono::nanoseconds(shortest_nap);
+  while (running_.load(std::memory_order_acquire)) {
+    const bool worked = part.runner->step();
+    // This thread allocates here, between two steps and only after something out of the
+    // ordinary; it does not wait for those who read the log.
+    if (part.runner->has_entries()) {
+      const std::unique_lock lock(log_mutex_, std::try_to_lock);
+      if (lock) drain(part);
+    }
+    if (worked) {
+      nap = shortest_nap;
+      continue;
+    }
+    std::this_thread::sleep_for(nap);
+    nap = std::min(nap * 2, std::chrono::nanoseconds(longest_nap));
+  }
+}
+
+bool LiveGraph::step() noexcept {
+  // Without threads there is one part.
+  return !has_threads_ && parts_.front()->runner && parts_.front()->runner->step();
+}
+
+void LiveGraph::finish() noexcept {
+  {
+    const std::scoped_lock lock(control_mutex_);
+    finished_ = true;
+  }
+  running_ = false;
+  for (auto& part : parts_)
+    if (part->thread.joinable()) part->thread.join();
+  // What is left waits for room in derived rings; their recorders make it as we go.
+  for (;;) {
+    bool worked = false;
+    for (auto& part : parts_) {
+      worked |= part->runner->step();
+      const std::scoped_lock lock(log_mutex_);
+      drain(*part);
+    }
+    if (worked) continue;
+    if (std::ranges::all_of(parts_, [](const auto& part) { return part->runner->drained(); }))
+      break;
+    std::this_thread::sleep_for(shortest_nap);
+  }
+  std::vector<GraphPartStatus> last = status();
+  const std::scoped_lock lock(control_mutex_);
+  const std::scoped_lock log_lock(log_mutex_);
+  for (std::size_t p = 0; p < parts_.size(); ++p) {
+    Part& part = *parts_[p];
+    part.last_status = std::move(last[p]);
+    part.omitted += part.runner->dropped();
+    part.runner.reset();
+    part.versions.clear();
+  }
+}
+
+// --- changing ---
+
+void LiveGraph::must_be_running() const {
+  if (!started_) throw Error("engine: before start() the graph is changed by graph()");
+  if (finished_) throw Error("engine: the graph can't be changed any more after stop()");
+}
+
+std::uint64_t LiveGraph::change(const std::vector<NodeChange>& changes) {
+  const std::scoped_lock lock(control_mutex_);
+  must_be_running();
+  GraphSpec spec = spec_;
+  std::vector<std::string> ids;
+  for (const NodeChange& change : changes) {
+    const auto node = std::ranges::find(spec.nodes, change.id, &NodeSpec::id);
+    if (node == spec.nodes.end()) {
+      std::vector<std::string> known;
+      for (const NodeSpec& n : spec.nodes) known.push_back(n.id);
+      throw Error(fmt::format("no node '{}' to be changed; there are: {}", change.id,
+                              known.empty() ? "none" : quoted(known)));
+    }
+    if (std::ranges::find(ids, change.id) != ids.end())
+      throw Error(fmt::format("node '{}' is to be changed twice at once", change.id));
+    ids.push_back(change.id);
+    node->kind = change.kind;
+  }
+  if (ids.empty()) throw Error("a change of no node");
+  std::vector<GraphSpec> specs = split(spec);
+  std::vector<std::size_t> affected;
+  for (std::size_t p = 0; p < specs.size(); ++p)
+    if (std::ranges::any_of(specs[p].nodes, [&](const NodeSpec& node) {
+          return std::ranges::find(ids, node.id) != ids.end();
+        }))
+      affected.push_back(p);
+  return make_change(spec, affected, std::move(specs), std::nullopt,
+                     fmt::format("changed {}", quoted(ids)));
+}
+
+std::uint64_t LiveGraph::change_graph(const GraphSpec& spec, const std::optional<ChangeAt>& at) {
+  const std::scoped_lock lock(control_mutex_);
+  must_be_running();
+  std::optional<GraphVersion::At> where;
+  if (at) {
+    const auto input = std::ranges::find(infos_, at->stream, &StreamInfo::name);
+    if (input == infos_.end()) {
+      std::vector<std::string> known;
+      for (const StreamInfo& info : infos_) known.push_back(info.name);
+      throw Error(fmt::format("no stream '{}' for the graph to change at; there are: {}",
+                              at->stream, quoted(known)));
+    }
+    where = {static_cast<std::size_t>(input - infos_.begin()), at->number};
+  }
+  std::vector<GraphSpec> specs = split(spec);
+  std::vector<std::size_t> affected;
+  for (std::size_t p = 0; p < specs.size(); ++p)
+    if (!specs[p].nodes.empty() || !parts_[p]->versions.back()->graph.spec().nodes.empty())
+      affected.push_back(p);
+  if (affected.empty()) affected.push_back(0);
+  return make_change(spec, affected, std::move(specs), where, difference(spec_, spec));
+}
+
+std::uint64_t LiveGraph::make_change(const GraphSpec& spec, const std::vector<std::size_t>& parts,
+                                     std::vector<GraphSpec> split,
+                                     std::optional<GraphVersion::At> at, const std::string& what) {
+  collect();
+  for (const std::size_t p : parts)
+    if (parts_[p]->versions.size() >= GraphRunner::most_versions)
+      throw Error(fmt::format("{} changes of the graph are still to be made; wait for the first",
+                              parts_[p]->versions.size() - 1));
+  std::uint64_t bytes = graph_bytes();
+  std::vector<Prepared> prepared;
+  for (const std::size_t p : parts)
+    prepared.push_back(prepare(std::move(split[p]), *parts_[p], bytes));
+  const std::uint64_t number = changes_ + 1;
+  {
+    const std::scoped_lock lock(log_mutex_);
+    under_way_.push_back({number, parts.size(), what});
+  }
+  // From here on it is made.
+  changes_ = number;
+  spec_ = spec;
+  for (std::size_t k = 0; k < parts.size(); ++k) {
+    Part& part = *parts_[parts[k]];
+    GraphVersion& version = *prepared[k].version;
+    version.change = number;
+    version.at = at;
+    adopt(part, std::move(prepared[k]));
+    part.runner->send(version);
+    start_thread(part);
+  }
+  return number;
+}
+
+// --- what it tells ---
+
+// Destroys what was retired. Under control_mutex_.
+void LiveGraph::collect() {
+  for (auto& part : parts_)
+    while (const GraphVersion* retired = part->runner ? part->runner->take_retired() : nullptr) {
+      {
+        const std::scoped_lock lock(log_mutex_);
+        drain(*part);
+      }
+      std::erase_if(part->versions, [&](const auto& version) { return version.get() == retired; });
+    }
+}
+
+// Under log_mutex_.
+void LiveGraph::drain(Part& part) {
+  GraphRunnerEntry entry;
+  while (part.runner->take(entry)) tell(part, entry);
+}
+
+void LiveGraph::keep(Part& part, GraphLogEntry entry) {
+  if (part.log.log.entries.size() < most_log_entries)
+    part.log.log.entries.push_back(std::move(entry));
+  else
+    ++part.omitted;
+}
+
+// "at x 1000, y 50": of the streams that it reads.
+std::string LiveGraph::place(const GraphVersion& version) const {
+  std::string text;
+  for (std::size_t i = 0; i < infos_.size(); ++i)
+    if (!version.graph.nodes_of(i).empty())
+      text +=
+          fmt::format("{}{} {}", text.empty() ? "" : ", ", infos_[i].name, version.cut[i].value);
+  return text;
+}
+
+void LiveGraph::tell(Part& part, const GraphRunnerEntry& entry) {
+  const GraphSpec& spec = entry.version->graph.spec();
+  switch (entry.kind) {
+    case GraphRunnerEntry::Kind::loss: {
+      const std::string& stream = infos_[entry.input].name;
+      publish_({EventKind::samples_lost, fmt::format("graph: {}", stream), entry.from.value,
+                entry.count.value,
+                fmt::format("{} samples from {} on: overwritten before the graph read them",
+                            entry.count.value, entry.from.value)});
+      return keep(part, ReaderLoss{stream, entry.from, entry.count, entry.missing, entry.cause,
+                                   entry.mixed});
+    }
+    case GraphRunnerEntry::Kind::wait_ended: {
+      const NodeSpec& node = spec.nodes[entry.node];
+      // An input that stays away is one entry and not one a block, also where others stay away
+      // meanwhile.
+      constexpr std::size_t others = 64;
+      auto& entries = part.log.log.entries;
+      for (std::size_t k = entries.size(); k-- > 0 && k + others >= entries.size();) {
+        auto* before = std::get_if<WaitEnded>(&entries[k]);
+        if (!before) break;
+        if (before->node != node.id || before->input != entry.input) continue;
+        if (before->from + before->count != entry.from) break;
+        before->count += entry.count;
+        return;
+      }
+      publish_({EventKind::wait_ended, node.id, entry.from.value, entry.count.value,
+                fmt::format("from output {} on made without '{}', which is late", entry.from.value,
+                            node.inputs[entry.input])});
+      return keep(part, WaitEnded{node.id, entry.input, entry.from, entry.count});
+    }
+    case GraphRunnerEntry::Kind::node_failed: {
+      const std::string& id = spec.nodes[entry.node].id;
+      std::string what(entry.version->failures[entry.node].view());
+      publish_({EventKind::node_failed, id, entry.from.value, 0, what});
+      return keep(part, NodeFailed{id, entry.from, std::move(what)});
+    }
+    case GraphRunnerEntry::Kind::changed: break;
+  }
+  const auto change = std::ranges::find(under_way_, entry.version->change, &UnderWay::number);
+  if (const std::string at = place(*entry.version); !at.empty())
+    change->text += fmt::format("; at {}", at);
+  if (--change->parts_left == 0) {
+    publish_({EventKind::graph_changed, "graph", change->number, 0, change->text});
+    under_way_.erase(change);
+  }
+  keep(part, GraphChanged{entry.version->cut, spec});
+}
+
+std::vector<GraphPartLog> LiveGraph::log() {
+  const std::scoped_lock lock(control_mutex_);
+  collect();
+  std::vector<GraphPartLog> logs;
+  const std::scoped_lock log_lock(log_mutex_);
+  for (auto& part : parts_) {
+    if (part->runner) drain(*part);
+    logs.push_back(part->log);
+    logs.back().log.dropped = part->omitted + (part->runner ? part->runner->dropped() : 0);
+  }
+  return logs;
+}
+
+std::vector<GraphPartStatus> LiveGraph::status() {
+  const std::scoped_lock lock(control_mutex_);
+  collect();
+  std::vector<GraphPartStatus> all;
+  for (const auto& part : parts_) {
+    if (part->last_status) {
+      all.push_back(*part->last_status);
+      continue;
+    }
+    // What runs, or was replaced just now.
+    const Graph& graph = part->versions.front()->graph;
+    GraphPartStatus status;
+    for (std::size_t n = 0; n < graph.spec().nodes.size(); ++n) {
+      const Graph::NodeTiming timing = graph.timing(n);
+      status.nodes.push_back(
+          {graph.spec().nodes[n].id, timing.frames_in, timing.frames_out, timing.time});
+    }
+    status.latency = part->runner->latency();
+    all.push_back(std::move(status));
+  }
+  return all;
+}
+
+GraphSpec LiveGraph::spec() {
+  const std::scoped_lock lock(control_mutex_);
+  return spec_;
+}
+
+}  // namespace spillway

@@ -1,0 +1,253 @@
+#include "spillway/filters/graph_replay.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "spillway/channels/error.hpp"
+
+namespace spillway {
+
+struct GraphReplay::Impl {
+  static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+
+  // Where an input stands.
+  struct Input {
+    Block block;
+    Chunk chunk;            // what was read last
+    std::size_t begin = 0;  // of its frames, those not given to the graph yet
+    bool ended = false;
+    std::uint64_t next = 0;  // number behind what the graph was told
+    Time reached = Time::min();
+    Time offset{};  // of its origin
+    std::vector<ReaderLoss> losses;
+    std::size_t next_loss = 0;
+
+    [[nodiscard]] std::uint64_t loss_at() const noexcept {
+      return next_loss < losses.size() ? losses[next_loss].from.value : never;
+    }
+    // Of the next frame that is there.
+    [[nodiscard]] std::uint64_t frame() const noexcept { return chunk.first.value + begin; }
+    [[nodiscard]] std::size_t left() const noexcept { return chunk.count.value - begin; }
+    // Frames from before the state was saved, or that the live graph did not get.
+    void skip() noexcept {
+      if (frame() < next)
+        begin += static_cast<std::size_t>(std::min<std::uint64_t>(next - frame(), left()));
+    }
+  };
+  // A graph of the run, and what happened in it by itself.
+  struct Reign {
+    std::optional<GraphChanged> change;  // that began it
+    std::vector<WaitEnded> waits;
+    std::vector<NodeFailed> failures;
+  };
+
+  std::vector<StreamInfo> infos;
+  std::size_t block_frames;
+  Graph graph;
+  std::vector<Input> inputs;
+  std::vector<Reign> reigns{1};
+
+  Impl(GraphSpec spec, std::vector<StreamInfo> streams, std::size_t block)
+      : infos(std::move(streams)), block_frames(block), graph(std::move(spec), infos, block) {
+    for (const StreamInfo& info : infos) {
+      Input input{Block(info, block), {}, 0, false, 0, Time::min(), {}, {}, 0};
+      input.offset = time_between(infos.front().origin, info.origin).value_or(Time(0));
+      inputs.push_back(std::move(input));
+    }
+  }
+
+  void read_log(const GraphLog& log) {
+    std::vector<std::uint64_t> reached(inputs.size(), 0);
+    for (const GraphLogEntry& entry : log.entries) {
+      if (const auto* loss = std::get_if<ReaderLoss>(&entry)) {
+        const auto at = std::ranges::find(infos, loss->input, &StreamInfo::name);
+        if (at == infos.end())
+          throw Error(
+              fmt::format("the log of the graph tells of a loss in '{}', which it does not "
+                          "read",
+                          loss->input));
+        auto& losses = inputs[static_cast<std::size_t>(at - infos.begin())].losses;
+        if (!losses.empty() && loss->from.value < end_of(losses.back()))
+          throw Error(
+              fmt::format("the log of the graph goes back: a loss at {} of '{}' behind one "
+                          "at {}",
+                          loss->from.value, loss->input, losses.back().from.value));
+        losses.push_back(*loss);
+      } else if (const auto* change = std::get_if<GraphChanged>(&entry)) {
+        if (change->at.size() != inputs.size())
+          throw Error(
+              fmt::format("the log of the graph has a change with {} cuts; there are {} "
+                          "inputs",
+                          change->at.size(), inputs.size()));
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+          if (change->at[i].value < reached[i])
+            throw Error(
+                fmt::format("the log of the graph goes back: a change at {} of '{}' behind "
+                            "one at {}",
+                            change->at[i].value, infos[i].name, reached[i]));
+          reached[i] = change->at[i].value;
+        }
+        reigns.push_back({*change, {}, {}});
+      } else if (const auto* wait = std::get_if<WaitEnded>(&entry)) {
+        reigns.back().waits.push_back(*wait);
+      } else {
+        reigns.back().failures.push_back(std::get<NodeFailed>(entry));
+      }
+    }
+  }
+
+  static std::uint64_t end_of(const ReaderLoss& loss) noexcept {
+    return loss.from.value + loss.lost.value + loss.missing.value;
+  }
+
+  void begin(const Reign& reign) {
+    graph.set_waiting(Waiting::logged);
+    std::unordered_map<std::string, std::size_t> ids;
+    for (std::size_t n = 0; n < graph.spec().nodes.size(); ++n)
+      ids.emplace(graph.spec().nodes[n].id, n);
+    const auto find = [&](const std::string& id) {
+      const auto found = ids.find(id);
+      if (found == ids.end())
+        throw Error(fmt::format("the log of the graph tells of a node '{}', which it has not", id));
+      return found->second;
+    };
+    for (const WaitEnded& wait : reign.waits)
+      graph.replay_wait(find(wait.node), wait.input, wait.from, wait.count);
+    for (const NodeFailed& failure : reign.failures)
+      graph.replay_failure(find(failure.node), failure.from);
+  }
+
+  // Reads on, if all that was read was used. False at the end.
+  bool fetch(std::size_t i, const ReplaySource& source) {
+    Input& in = inputs[i];
+    while (!in.ended && in.left() == 0 && in.frame() <= in.next) {
+      in.chunk = source.next(i, in.block);
+      const Chunk& chunk = in.chunk;
+      in.ended = chunk.count.value + chunk.lost.value + chunk.missing.value == 0;
+      in.begin = 0;
+      in.skip();
+    }
+    return !in.ended;
+  }
+
+  // The next frames of an input, below `until`, go through the graph.
+  void give(std::size_t i, const ReplaySource& source, const ReplaySink& sink,
+            std::uint64_t until) {
+    Input& in = inputs[i];
+    Chunk chunk = in.chunk;
+    Part part{0, 0};
+    if (in.loss_at() == in.next) {
+      const ReaderLoss& loss = in.losses[in.next_loss++];
+      chunk.lost = loss.lost;
+      chunk.missing = loss.missing;
+      chunk.cause = loss.cause;
+      chunk.first = {end_of(loss)};
+      in.next = chunk.first.value;
+      in.skip();
+      (void)fetch(i, source);
+    } else {
+      const std::uint64_t end = std::min(until, in.loss_at());
+      const std::uint64_t begins = std::min(in.frame(), end);  // behind a gap, if there is one
+      chunk.first = {begins - in.begin};
+      part.begin = in.begin;
+      if (begins == in.frame())
+        part.count = static_cast<std::size_t>(std::min<std::uint64_t>(in.left(), end - begins));
+      const std::uint64_t gap = begins - in.next;
+      in.chunk.lost.value -= std::min(gap, in.chunk.lost.value);
+      // A source that begins behind a gap need not tell it.
+      if (chunk.lost.value + chunk.missing.value == 0) chunk.missing = {gap};
+      in.begin += part.count;
+      in.next = begins + part.count;
+      if (part.count > 0) in.reached = time_of(in, i, in.begin - 1);
+    }
+    graph.process(i, chunk, in.block, source.calibrations(i, chunk.calibrations), part);
+    sink(graph);
+    while (graph.process_rest()) sink(graph);
+  }
+
+  [[nodiscard]] Time time_of(const Input& in, std::size_t i, std::size_t frame) const noexcept {
+    if (in.block.has_times()) return saturating_add(in.block.times()[frame], in.offset);
+    const std::uint64_t number = in.chunk.first.value + frame;
+    const std::uint64_t clock = in.chunk.clock_sample.value;
+    const Time since = number >= clock ? infos[i].rate->duration(number - clock)
+                                       : -infos[i].rate->duration(clock - number);
+    return saturating_add(saturating_add(in.chunk.clock_time, since), in.offset);
+  }
+
+  // All inputs up to the cut that ends the reign. First one that outputs wait for, so that what
+  // is kept of the others stays little; of several the one that is farthest behind in time.
+  void run_until(const GraphCut* cut, const ReplaySource& source, const ReplaySink& sink) {
+    for (;;) {
+      std::optional<std::size_t> last;
+      const std::vector<std::size_t> waited_for = graph.waited_for();
+      const auto is_waited_for = [&](std::size_t i) {
+        return std::ranges::find(waited_for, i) != waited_for.end();
+      };
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        Input& in = inputs[i];
+        const std::uint64_t until = cut ? (*cut)[i].value : never;
+        if (graph.nodes_of(i).empty()) {
+          // The live graph did not read it either.
+          if (cut) in.next = std::max(in.next, until);
+          in.skip();
+          continue;
+        }
+        if (in.next >= until) continue;
+        if (!fetch(i, source) && in.loss_at() != in.next) {
+          if (cut)
+            throw Error(fmt::format("'{}' ends at {}, but the graph was changed at {} of it",
+                                    infos[i].name, in.next, until));
+          continue;
+        }
+        if (last && is_waited_for(*last) != is_waited_for(i)) {
+          if (is_waited_for(i)) last = i;
+          continue;
+        }
+        if (last && inputs[*last].reached <= in.reached) continue;
+        last = i;
+      }
+      if (!last) return;
+      give(*last, source, sink, cut ? (*cut)[*last].value : never);
+    }
+  }
+};
+
+GraphReplay::GraphReplay(GraphSpec spec, std::vector<StreamInfo> inputs, const GraphLog& log,
+                         std::span<const std::byte> state, std::size_t block_frames)
+    : impl_(std::make_unique<Impl>(std::move(spec), std::move(inputs), block_frames)) {
+  if (!state.empty()) {
+    impl_->graph.load_state(state);
+    for (std::size_t i = 0; i < impl_->inputs.size(); ++i)
+      impl_->inputs[i].next = impl_->graph.next(i).value;
+  }
+  impl_->read_log(log);
+}
+GraphReplay::GraphReplay(GraphReplay&&) noexcept = default;
+GraphReplay& GraphReplay::operator=(GraphReplay&&) noexcept = default;
+GraphReplay::~GraphReplay() = default;
+
+const Graph& GraphReplay::graph() const noexcept { return impl_->graph; }
+
+void GraphReplay::run(const ReplaySource& source, const ReplaySink& sink) {
+  Impl& self = *impl_;
+  for (std::size_t r = 0; r < self.reigns.size(); ++r) {
+    const Impl::Reign& reign = self.reigns[r];
+    if (reign.change) {
+      Graph next(reign.change->spec, self.infos, self.block_frames);
+      next.follow(self.graph);
+      next.take_over(self.graph);
+      self.graph = std::move(next);
+    }
+    self.begin(reign);
+    const bool last = r + 1 == self.reigns.size();
+    self.run_until(last ? nullptr : &self.reigns[r + 1].change->at, source, sink);
+  }
+}
+
+}  // namespace spillway
