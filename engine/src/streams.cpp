@@ -36,13 +36,14 @@ std::unique_ptr<EngineStream> Streams::make(StreamInfo info, std::uint64_t besid
 EngineStream& Streams::adopt(std::unique_ptr<EngineStream> made) {
   const std::scoped_lock lock(mutex_);
   taken_ += Stream::memory_bytes(made->stream->info());
-  return *all_.emplace_back(std::move(made));
+  EngineStream& added = *all_.emplace_back(std::move(made));
+  by_name_.emplace(added.stream->info().name, &added);
+  return added;
 }
 
 EngineStream* Streams::find_locked(const std::string& name) const noexcept {
-  for (const auto& s : all_)
-    if (s->stream->info().name == name) return s.get();
-  return nullptr;
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
 }
 
 EngineStream* Streams::find(const std::string& name) const {

@@ -5,6 +5,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "progress.hpp"
@@ -46,6 +48,7 @@ class Streams {
   const std::vector<Publication> publications_;
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<EngineStream>> all_;
+  std::unordered_map<std::string_view, EngineStream*> by_name_;
   std::uint64_t taken_ = 0;  // bytes, by rings
 };
 

@@ -288,16 +288,6 @@ void AlignFilter::put(const Point& point, double* y, Quality* q) const noexcept 
   }
 }
 
-// No output can be made that would need the oldest frames.
-void AlignFilter::make_room() noexcept {
-  for (std::size_t i = 0; i < inputs_.size(); ++i) {
-    while (!makes_outputs(i) && !inputs_[i].has_room()) {
-      inputs_[i].pop();
-      inputs_[i].dropped = true;
-    }
-  }
-}
-
 AlignFilter::Output AlignFilter::make(Frames out, std::span<Time> times) noexcept {
   Output made;
   const bool is_grid = parameters_.rate.has_value();
@@ -312,10 +302,8 @@ AlignFilter::Output AlignFilter::make(Frames out, std::span<Time> times) noexcep
     made.lost = std::exchange(next.lost, {});
     made.missing = std::exchange(next.missing, {});
   }
-  bool is_any = true;  // point to be made, if not now
   while (made.count < room) {
     const std::optional<Point> point = next_point();
-    is_any = point.has_value();
     if (!point || !is_decided(*point) || !goes_on(made, *point)) break;
     if (is_grid) {
       if (const std::uint64_t behind = behind_pause(*point); behind != point->number) {
@@ -350,7 +338,6 @@ AlignFilter::Output AlignFilter::make(Frames out, std::span<Time> times) noexcep
     made.clock_sample = next.clock_sample;
     made.clock_time = next.clock_time;
   }
-  if (!is_any) make_room();
   ended_count_ = 0;
   for (const Kept& kept : inputs_)
     if (kept.ended.count.value > 0) ended_[ended_count_++] = kept.ended;
@@ -508,11 +495,19 @@ void AlignFilter::load_state(StateReader& reader) {
     std::uint64_t count = 0;
     reader.get(lanes);
     reader.get(count);
-    if (lanes != kept.is.lanes || count > kept.capacity)
+    if (lanes != kept.is.lanes || count > reader.left() / (sizeof(Time) + lanes * sizeof(double)))
       throw Error(
           fmt::format("{}: the state of input {} has {} lanes and {} frames; needed are "
-                      "{} lanes and up to {} frames",
-                      what, i, lanes, count, kept.is.lanes, kept.capacity));
+                      "{} lanes and as many frames as it has bytes for",
+                      what, i, lanes, count, kept.is.lanes));
+    if (count > kept.capacity) {
+      // From one with more room, see take_over().
+      kept.capacity = count;
+      kept.times.resize(count);
+      kept.values.resize(count * lanes);
+      kept.quality.resize(count * lanes);
+      if (makes_outputs(i)) loaded.identities_.resize(count);
+    }
     kept.count = count;
     kept.begun = get_bool();
     kept.dropped = get_bool();

@@ -107,10 +107,11 @@ std::uint64_t settling_bound(const Sos& sos, double level) {
                          std::abs(response_at_angle(sos, std::numbers::pi)));
   // All of these may be zeros. The first samples can't be: H has no more zeros than that.
   gain = std::max(gain, sum_of_moduli(impulse_response(sos, 2 * sos.sections.size() + 1)));
+  std::vector<Poles> poles;
   for (const Sos::Section& s : sos.sections) {
-    const Poles poles = poles_of(s);
-    slowest = std::min({slowest, poles.decay[0], poles.decay[1]});
-    gain = std::max(gain, std::abs(response_at_angle(sos, poles.angle[0])));
+    poles.push_back(poles_of(s));
+    slowest = std::min({slowest, poles.back().decay[0], poles.back().decay[1]});
+    gain = std::max(gain, std::abs(response_at_angle(sos, poles.back().angle[0])));
   }
   // A filter of zeros only remembers two samples a section.
   if (slowest == std::numeric_limits<double>::infinity()) return 2 * sos.sections.size() + 1;
@@ -122,10 +123,10 @@ std::uint64_t settling_bound(const Sos& sos, double level) {
     const double log_t = slowest * step / steps;
     const double t = std::exp(log_t);
     double log_bound = -std::log(level * gain);
-    for (const Sos::Section& s : sos.sections) {
+    for (std::size_t i = 0; i < poles.size(); ++i) {
+      const Sos::Section& s = sos.sections[i];
       log_bound += std::log(std::abs(s.b0) + (std::abs(s.b1) + std::abs(s.b2) * t) * t);
-      for (const double decay : poles_of(s).decay)
-        log_bound -= std::log(-std::expm1(log_t - decay));
+      for (const double decay : poles[i].decay) log_bound -= std::log(-std::expm1(log_t - decay));
     }
     best = std::min(best, log_bound / log_t);
   }

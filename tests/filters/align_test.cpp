@@ -596,6 +596,8 @@ TEST_CASE("align of one input with a rate is what InterpolateFilter makes") {
         s.input.rate, s.input.lanes);
     Signal expected{{}, {}, s.input.lanes};
     std::vector<std::uint64_t> numbers;
+    const std::size_t room = filter.most_frames(1) * s.input.lanes;
+    Signal y{std::vector<double>(room), std::vector<Quality>(room), s.input.lanes};
     for (std::size_t f = 0; f < s.frames.size(); ++f) {
       const Signal x = s.signal.part(f, f + 1);
       const Times time{s.frames[f].time};
@@ -606,8 +608,6 @@ TEST_CASE("align of one input with a rate is what InterpolateFilter makes") {
                            s.input.rate ? std::span<const Time>() : time,
                            s.frames[f].clock_sample,
                            s.frames[f].clock_time};
-      Signal y{std::vector<double>(filter.most_frames(1) * x.lanes),
-               std::vector<Quality>(filter.most_frames(1) * x.lanes), x.lanes};
       const Made made = filter.process(in, {y.values, y.quality, y.lanes});
       expected.append(y.part(0, made.count));
       for (std::size_t k = 0; k < made.count; ++k) numbers.push_back(made.first + k);
@@ -730,7 +730,19 @@ TEST_CASE("align: a clock that steps back leaves frames without a place, until i
   CHECK(r.signal.lane(0) == first.signal);
   for (std::size_t f = 0; f < 6; ++f) CHECK(r.frames[f].time == first.frames[f].time);
 
-  // On the grid they are left out, like all others.
+  // They wait for nobody.
+  first.frames.resize(4);
+  first.signal = first.signal.part(0, 4);
+  first.frames[3].time = 30ms;
+  first.frames[2].time = 5ms;
+  const Result late = run({.max_wait = 0ns}, {first, plain({}, {0}, {0ms})});
+  CHECK(late.signal.lane(1).quality == std::vector{Quality::good(), bad_missing, no_place});
+  CHECK(late.ended[1] == std::vector<Ended>{{1, {1}, {1}}});
+}
+
+TEST_CASE("align with a rate: samples whose time is not later than all before are left out") {
+  const Stream first = plain({}, {0, 1, 2, 3, 4, 5}, {0ms, 10ms, 20ms, 5ms, 20ms, 21ms});
+  const Stream other = plain({}, {0, 10, 99, 20, 30}, {0ms, 10ms, 4ms, 20ms, 30ms});
   const Result grid = run({.rate = Rate(200, 1)}, {first, other});
   CHECK(grid.signal.lane(0).values == std::vector<double>{0, 0.5, 1, 1.5, 2});
   CHECK(grid.signal.lane(1).values == std::vector<double>{0, 5, 10, 15, 20});
@@ -1010,6 +1022,49 @@ TEST_CASE("align refuses what makes no sense") {
   AlignFilter({}, {regular, {.lanes = 2}}).save_state(other_lanes);
   StateReader reader(other_lanes.bytes());
   CHECK_THAT(test::message_of([&] { filter.load_state(reader); }), Contains("has 2 lanes"));
+}
+
+TEST_CASE("align: frames that wait go over to a filter with less room, and into its state") {
+  const std::vector<AlignFilter::Input> inputs(
+      2, {.lanes = 1, .rate = Rate(1000, 1), .most_frames = 100});
+  AlignFilter patient({.max_wait = 10s}, inputs);
+  AlignFilter hasty({.max_wait = 0ns}, inputs);
+  AlignFilter fresh({.max_wait = 0ns}, inputs);
+  std::vector<double> values(100);
+  const std::vector<Quality> good(100);
+  std::vector<double> out(1 << 13);
+  std::vector<Quality> out_quality(out.size());
+  const auto make = [&](AlignFilter& filter) {
+    std::vector<double> made;
+    for (;;) {
+      const AlignFilter::Output run = filter.make({out, out_quality, 2}, {});
+      if (run.is_nothing()) return made;
+      made.insert(made.end(), out.begin(),
+                  out.begin() + static_cast<std::ptrdiff_t>(2 * run.count));
+    }
+  };
+  const auto push = [&](AlignFilter& filter, std::size_t input, std::uint64_t first) {
+    for (std::size_t f = 0; f < values.size(); ++f) values[f] = static_cast<double>(first + f);
+    filter.push(input, {.values = values, .quality = good, .lanes = 1, .first = first}, {}, {});
+  };
+  for (std::uint64_t block = 0; block < 50; ++block) {
+    push(patient, 0, block * 100);
+    REQUIRE(make(patient).empty());
+  }
+  hasty.take_over(patient, 0);
+  StateWriter writer;
+  hasty.save_state(writer);
+  StateReader reader(writer.bytes());
+  fresh.load_state(reader);
+  CHECK(reader.at_end());
+  push(hasty, 1, 0);
+  push(fresh, 1, 0);
+  const std::vector<double> made = make(hasty);
+  CHECK(test::same_bits(made, make(fresh)));
+  // None of those that waited was lost; those that the other input has reached have both values.
+  REQUIRE(made.size() >= 2 * 4999);
+  for (std::size_t f = 0; f < 4999; ++f) REQUIRE(made[2 * f] == static_cast<double>(f));
+  for (std::size_t f = 0; f < 100; ++f) REQUIRE(made[2 * f + 1] == static_cast<double>(f));
 }
 
 }  // namespace

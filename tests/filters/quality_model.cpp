@@ -299,23 +299,36 @@ Window NodeModel::values_window(const Track& in, const std::vector<std::size_t>&
   return w;
 }
 
-Quality NodeModel::carried(const Track& in, const Window& w, std::size_t lane,
+// What one input leaves in an output.
+Quality NodeModel::left_by(double x, Quality q, bool is_past) const {
+  if (shape_ == Shape::segments)
+    return Quality(std::min(q.verdict(), Verdict::suspect), q.reasons());
+  if (ignores_nan_ && std::isnan(x))
+    return Quality(Verdict::suspect, static_cast<std::uint8_t>(q.reasons() | Quality::missing));
+  if (!remembers()) return q;
+  if (!std::isfinite(x)) q = merge(q, bad_missing);
+  if (!is_past || q.is_good()) return q;
+  if (shape_ == Shape::integral)
+    return Quality(std::min(q.verdict(), Verdict::suspect), q.reasons());
+  return merge(unsettled, Quality(Verdict::suspect, q.reasons()));
+}
+
+Quality NodeModel::quality(const Track& in, const Window& w, std::size_t lane,
                            double output) const {
-  Quality all;
   // Beyond a limit of time an interpolated point has nothing of its neighbours; of segments that a
   // gap has cut nothing is used.
-  if (w.is_cut || (shape_ == Shape::times && std::isnan(output))) return all;
-  const bool remembers = level_ > 0.0 || shape_ == Shape::integral;
+  if (shape_ == Shape::times && std::isnan(output)) return Quality(Verdict::bad);
+  if (w.is_cut) return unsettled;
+  Quality all;
+  if (w.is_between) all = Quality(Verdict::interpolated);
+  if (w.reaches_gap && shape_ == Shape::integral)
+    all = Quality(Verdict::suspect, Quality::missing);
+  else if (w.reaches_gap || (w.reaches_start && marks_start_))
+    all = merge(all, unsettled);
   for (std::size_t f = w.doubts; f < w.end; ++f)
     for (const std::size_t l : used_[lane]) {
-      const Quality q = in.quality[f * in.lanes + l];
-      // Of the past a doubt is left, and so it is of a NaN that is ignored.
-      const bool is_past = remembers && f != w.newest;
-      const bool is_left_out =
-          shape_ == Shape::segments || (ignores_nan_ && std::isnan(in.values[f * in.lanes + l]));
-      const Verdict verdict =
-          is_past || is_left_out ? std::min(q.verdict(), Verdict::suspect) : q.verdict();
-      all = merge(all, Quality(verdict, q.reasons()));
+      const std::size_t at = f * in.lanes + l;
+      all = merge(all, left_by(in.values[at], in.quality[at], f != w.newest));
     }
   return all;
 }

@@ -8,6 +8,7 @@
 
 #include "spillway/channels/rate.hpp"
 #include "spillway/filters/graph.hpp"
+#include "support.hpp"
 
 namespace spillway::test {
 
@@ -50,14 +51,14 @@ class NodeModel {
   // What output `number` of lane `lane` is computed from. `runs` are those of `in`.
   [[nodiscard]] Window window(const Track& in, const std::vector<std::size_t>& runs,
                               std::uint64_t number, std::size_t lane) const;
-  // The least quality of an output of this value: its verdict or a worse one, its reasons and more.
-  [[nodiscard]] Quality carried(const Track& in, const Window& window, std::size_t lane,
+  // The quality of an output, as far as it comes from the input, gaps and the start. That is all of
+  // it if the output is finite and the node tells_all(), or it is Good.
+  [[nodiscard]] Quality quality(const Track& in, const Window& window, std::size_t lane,
                                 double output) const;
+  [[nodiscard]] bool tells_all() const { return !judges_values_ && shape_ != Shape::segments; }
   // The lanes of the input that an output lane takes.
   [[nodiscard]] const std::vector<std::size_t>& used(std::size_t lane) const { return used_[lane]; }
 
-  // Outputs are marked that reach to the start of the stream.
-  [[nodiscard]] bool marks_start() const { return marks_start_; }
   // It starts anew behind a gap or a NaN and does not say so.
   [[nodiscard]] bool is_integral() const { return shape_ == Shape::integral; }
   // Its flags depend on values too.
@@ -77,6 +78,8 @@ class NodeModel {
                 std::size_t lanes_out);
   void take_sections(const Sos& sos, const SosOptions& options);
   void take_taps(const std::vector<double>& taps, GapPolicy gap);
+  [[nodiscard]] bool remembers() const { return level_ > 0.0 || shape_ == Shape::integral; }
+  [[nodiscard]] Quality left_by(double x, Quality q, bool is_past) const;
   [[nodiscard]] Window values_window(const Track& in, const std::vector<std::size_t>& runs,
                                      std::uint64_t number, std::size_t lane) const;
   [[nodiscard]] Window tail(const Track& in, const std::vector<std::size_t>& runs,

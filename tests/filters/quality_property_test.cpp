@@ -6,9 +6,8 @@
 //
 // In every run, node by node:
 // - outputs have the numbers they should have;
-// - an output has the verdict and the reasons of the inputs in its window, and is not Good if it
-//   reaches over a gap or a start that its kind marks. Otherwise it is Good, but for kinds that
-//   judge values.
+// - an output has exactly the quality that the page tells from the inputs in its window, and from a
+//   gap or a start it reaches over; nodes that judge values add what they find.
 //
 // In two runs, one without and one with a change (another value or quality of one sample; samples
 // that are missing; a stream that begins later), along the graph:
@@ -318,19 +317,14 @@ void check_run(const Run& run) {
         const Quality quality = out.quality[o * out.lanes + l];
         const double value = out.values[o * out.lanes + l];
         const Window w = model.window(in, runs, out.numbers[o], l);
-        const Quality carried = model.carried(in, w, l, value);
-        bool doubt = w.is_between || w.is_cut || w.reaches_gap;
-        doubt |= w.reaches_start && model.marks_start();
-        doubt |= !carried.is_good();
-        if ((doubt && quality.is_good()) || merge(quality, carried) != quality)
-          fail(fmt::format("{} is {}: what it depends on is {}", place(n, out.numbers[o], l),
-                           to_string(quality),
-                           carried.is_good() ? "interpolated or cut" : to_string(carried)));
+        const Quality expected = model.quality(in, w, l, value);
         if (std::isnan(value) && quality.is_good())
           fail(place(n, out.numbers[o], l) + " is a good NaN");
-        if (!doubt && !quality.is_good() && std::isfinite(value) && !model.judges_values())
-          fail(fmt::format("{} is {}: all it depends on is good", place(n, out.numbers[o], l),
-                           to_string(quality)));
+        const bool is_all = std::isfinite(value) &&
+                            (model.tells_all() || (expected.is_good() && !model.judges_values()));
+        if (is_all ? quality != expected : merge(quality, expected) != quality)
+          fail(fmt::format("{} is {}: what it depends on makes it {}", place(n, out.numbers[o], l),
+                           to_string(quality), to_string(expected)));
       }
   }
 }
@@ -421,8 +415,8 @@ class Comparison {
     const Track& b = b_.node(n);
     const std::vector<std::size_t> runs_a = in_a.runs();
     const std::vector<std::size_t> runs_b = in_b.runs();
-    const Marks marks_a = input_marks(n, false);
-    const Marks marks_b = input_marks(n, true);
+    // By number once more: what is filled in one run may have been there in the other.
+    const auto [marks_a, marks_b] = both(in_a, in_b, input_marks(n, false), input_marks(n, true));
     // Where the run with the change has a gap or a start that the other has not.
     std::vector<std::size_t> new_edge(in_b.frames(), in_b.frames());
     for (std::size_t f = 0; f < in_b.frames(); ++f) {
@@ -688,7 +682,7 @@ bool is_full() { return std::getenv("SPILLWAY_TEST_FULL") != nullptr; }
 
 TEST_CASE("law 5: each kind of node flags what depends on a doubt, a gap or a start, and no more") {
   Random seeds(test::new_seed());
-  for (int turn = 0; turn < (is_full() ? 200 : 4); ++turn)
+  for (int turn = 0; turn < (is_full() ? 100 : 4); ++turn)
     for (const std::string_view kind : test::regular_kinds()) {
       const std::uint64_t seed = seeds.below(1U << 31);
       CAPTURE(seed, kind);
@@ -698,7 +692,7 @@ TEST_CASE("law 5: each kind of node flags what depends on a doubt, a gap or a st
 
 TEST_CASE("law 5: graphs flag what depends on a doubt, a gap or a start, and no more") {
   Random seeds(test::new_seed());
-  for (int turn = 0; turn < (is_full() ? 300 : 3); ++turn)
+  for (int turn = 0; turn < (is_full() ? 150 : 3); ++turn)
     for (const std::string_view kind : test::regular_kinds()) {
       const std::uint64_t seed = seeds.below(1U << 31);
       CAPTURE(seed, kind);

@@ -109,9 +109,11 @@ class AlignFilter {
   // Frames of one input, consecutive and of one clock: number frames.first and on, at
   // frames.times or by the clock and the rate. `lost` and `missing`, in this order, came before
   // the first; they may come without frames. Needs at most most_frames, and that make() has
-  // been called since the last push of this input until it made nothing. If not: of frames
-  // there is no room for, the first input's count as lost without a rate; else the oldest kept
-  // are dropped, and outputs that need them made without the input. O(frames * lanes).
+  // been called since the last push of this input until it made nothing; then there is room,
+  // save where the outputs that the frames are kept for do not come, because the first input
+  // does not. Where there is none, the oldest are dropped, and outputs that need them made
+  // without this input; of frames that are outputs, the new ones count as lost.
+  // O(frames * lanes).
   void push(std::size_t input, const ConstFrames& frames, SampleCount lost,
             SampleCount missing) noexcept;
 
@@ -205,7 +207,6 @@ class AlignFilter {
   [[nodiscard]] std::uint64_t behind_pause(const Point& point) const noexcept;
   void tell_ended(std::uint64_t number, std::uint64_t count) noexcept;
   void put(const Point& point, double* y, Quality* q) const noexcept;
-  void make_room() noexcept;
 
   Align parameters_;
   std::size_t lanes_ = 0;

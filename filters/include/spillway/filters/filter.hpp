@@ -102,6 +102,7 @@ class StateReader {
   }
   // The next `size` bytes as they are.
   [[nodiscard]] std::span<const std::byte> take(std::uint64_t size);
+  [[nodiscard]] std::size_t left() const noexcept { return bytes_.size(); }
   [[nodiscard]] bool at_end() const noexcept { return bytes_.empty(); }
 
  private:
