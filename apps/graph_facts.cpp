@@ -58,6 +58,7 @@ std::string main_parameters(const Json& node) {
   if (number("up") > 0.0) add(fmt::format("by {}/{}", plain(node["up"]), plain(node["down"])));
   if (node.contains("rate") && node["rate"].is_array())
     add(hertz(node["rate"][0].get<double>() / node["rate"][1].get<double>()));
+  if (node.contains("max_wait_ns")) add("waits " + seconds(number("max_wait_ns") * 1e-9));
   if (number("window") > 0.0) add("window " + plain(node["window"]));
   if (number("derivative") > 0.0) add("derivative " + plain(node["derivative"]));
   if (number("segment") > 0.0)

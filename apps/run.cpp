@@ -82,7 +82,8 @@ void show_events(Subscription& events, StatusLine& line, bool quiet, int& shown)
     tell(stderr, "{}: {}{}{}\n", to_string(event->kind), event->subject,
          event->text.empty() ? "" : ": ", event->text);
     if (shown == most_shown)
-      tell(stderr, "(further ones are in the recording and in the summary)\n");
+      tell(stderr,
+           "(further ones are not shown; losses are in the recording and in the summary)\n");
   }
 }
 

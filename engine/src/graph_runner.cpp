@@ -123,18 +123,25 @@ void GraphRunner::write(std::size_t node) noexcept {
   const NodeOutput out = version_->graph.output(node);
   Writer<double>& writer = *version_->outputs[version_->output_of[node]].writer;
   // A node that comes back was away for some numbers; to itself it is new, and all before missing.
-  const std::uint64_t gap = out.first.value - std::min(out.first.value, writer.next().value);
+  // Or it begins with numbers that its stream has already.
+  const std::uint64_t next = writer.next().value;
+  const std::uint64_t again = next - std::min(next, out.first.value);
+  if (again > 0 && again >= out.frames.count()) return;
+  const auto skipped = static_cast<std::size_t>(again);
+  const std::uint64_t gap = out.first.value + again - next;
   const std::uint64_t lost = std::min(out.lost.value, gap);
   const std::uint64_t missing = std::min(out.missing.value, gap - lost);
   writer.gap({gap - lost - missing});
   writer.gap({lost}, GapCause::upstream);
   writer.gap({missing});
-  if (out.frames.values.empty()) return;
+  const std::span<const double> values = out.frames.values.subspan(skipped * out.frames.lanes);
+  const std::span<const Quality> quality = out.frames.quality.subspan(skipped * out.frames.lanes);
+  if (values.empty()) return;
   if (out.times.empty()) {
     writer.set_clock(out.clock_sample, out.clock_time);
-    writer.push(out.frames.values, out.frames.quality);
+    writer.push(values, quality);
   } else {
-    writer.push(out.frames.values, out.times, out.frames.quality);
+    writer.push(values, out.times.subspan(skipped), quality);
   }
 }
 
@@ -198,6 +205,18 @@ bool GraphRunner::drained() const noexcept {
   for (std::size_t i = 0; reading_ && i < inputs_.size(); ++i)
     if (is_read(i) && inputs_[i].reader.accounting().pending.value > 0) return false;
   return true;
+}
+
+bool GraphRunner::end_waits() noexcept {
+  Graph& graph = version_->graph;
+  for (;;) {
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      if (!has_room(i)) return false;
+    if (graph.process_rest())
+      use_outputs();
+    else if (!graph.end_waits())
+      return true;
+  }
 }
 
 bool GraphRunner::step() noexcept {

@@ -55,6 +55,9 @@ class GraphRunner {
   bool step() noexcept;
   // Whether everything pushed so far was read and used.
   [[nodiscard]] bool drained() const noexcept;
+  // Once it is drained and nothing more will come: makes what still waits to be aligned. False if
+  // derived streams have no room for it now; to be called again then.
+  bool end_waits() noexcept;
 
   // --- another thread ---
 

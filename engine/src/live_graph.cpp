@@ -47,6 +47,12 @@ std::string quoted(const std::vector<std::string>& names) {
   return text;
 }
 
+// How long a node waits for late inputs, for people; only an align does.
+std::string wait_of(const NodeSpec& node) {
+  const std::chrono::duration<double> wait = std::get<Align>(node.kind).max_wait;
+  return fmt::format("{:g} s", wait.count());
+}
+
 // What became of the nodes, for people.
 std::string difference(const GraphSpec& before, const GraphSpec& after) {
   const auto missing_in = [](const GraphSpec& in, const GraphSpec& from) {
@@ -167,6 +173,12 @@ LiveGraph::Prepared LiveGraph::prepare(GraphSpec spec, const Part& part,
             "node '{}': gives another stream than before (rate, channels, units); give it "
             "another id",
             output.name));
+      if (const std::uint64_t room = version.outputs[version.output_of[n]].capacity;
+          graph.most_frames(n) > room)
+        throw Error(
+            fmt::format("node '{}': makes up to {} samples at once; its stream was made for at "
+                        "most {}; give it another id",
+                        output.name, graph.most_frames(n), room));
       continue;
     }
     const StreamInfo& source = infos_[graph.sources_of(n).front()];
@@ -244,13 +256,16 @@ void LiveGraph::finish() noexcept {
       drain(*part);
     }
     if (worked) continue;
-    if (std::ranges::all_of(parts_, [](const auto& part) { return part->runner->drained(); }))
+    if (std::ranges::all_of(parts_, [](const auto& part) {
+          return part->runner->drained() && part->runner->end_waits();
+        }))
       break;
     std::this_thread::sleep_for(shortest_nap);
   }
   std::vector<GraphPartStatus> last = status();
   const std::scoped_lock lock(control_mutex_);
   const std::scoped_lock log_lock(log_mutex_);
+  for (auto& part : parts_) drain(*part);
   for (std::size_t p = 0; p < parts_.size(); ++p) {
     Part& part = *parts_[p];
     part.last_status = std::move(last[p]);
@@ -416,8 +431,8 @@ void LiveGraph::tell(Part& part, const GraphRunnerEntry& entry) {
         return;
       }
       publish_({EventKind::wait_ended, node.id, entry.from.value, entry.count.value,
-                fmt::format("from output {} on made without '{}', which is late", entry.from.value,
-                            node.inputs[entry.input])});
+                fmt::format("from output {} on made without '{}', which is late (max_wait is {})",
+                            entry.from.value, node.inputs[entry.input], wait_of(node))});
       return keep(part, WaitEnded{node.id, entry.input, entry.from, entry.count});
     }
     case GraphRunnerEntry::Kind::node_failed: {

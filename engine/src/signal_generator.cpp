@@ -151,8 +151,8 @@ void check(const SignalGenerator& g) {
          {c.amplitude, c.offset, c.noise, c.frequency.value, c.end_frequency.value})
       if (!std::isfinite(v)) fail(fmt::format("channel '{}': numbers must be finite", c.name));
     if (c.shape != Shape::noise && c.frequency.value >= g.rate.value / 2.0)
-      fail(fmt::format("channel '{}': {} Hz is not below half the rate, {} Hz", c.name,
-                       c.frequency.value, g.rate.value / 2.0));
+      fail(fmt::format("channel '{}': its frequency of {} Hz is not below half the rate, {} Hz",
+                       c.name, c.frequency.value, g.rate.value / 2.0));
     if (c.shape == Shape::chirp &&
         (c.end_frequency.value < 0.0 || c.end_frequency.value >= g.rate.value / 2.0))
       fail(fmt::format(

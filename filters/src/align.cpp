@@ -213,6 +213,9 @@ bool AlignFilter::is_decided(const Point& point) noexcept {
   const Time deadline = saturating_add(point.time, parameters_.max_wait);
   for (const Kept& kept : inputs_) {
     if (waiting_ == Waiting::bounded && kept.begun && kept.latest > deadline) give_up = true;
+    if (waiting_ == Waiting::over &&
+        (makes_outputs(0) || (kept.begun && kept.latest >= point.time)))
+      give_up = true;
     if (!kept.has_room()) give_up = true;
   }
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -463,6 +466,24 @@ void AlignFilter::save_state(StateWriter& writer) const {
   }
 }
 
+// Outputs would be made without end up to a latest time that no frame has.
+void AlignFilter::check_times(std::size_t input) const {
+  const Kept& kept = inputs_[input];
+  std::optional<Time> last;
+  bool ascending = true;
+  for (std::size_t n = 0; n < kept.count; ++n) {
+    if (makes_outputs(input) && !identities_[kept.slot(n)].in_order) continue;
+    ascending &= !last || kept.time(n) > *last;
+    last = kept.time(n);
+  }
+  const bool is_latest = makes_outputs(input)
+                             ? !last || (kept.begun && *last <= kept.latest)
+                             : kept.begun == last.has_value() && (!last || *last == kept.latest);
+  if (!ascending || !is_latest)
+    throw Error(fmt::format("{}: the state is damaged: the times of input {} are out of order",
+                            what, input));
+}
+
 void AlignFilter::load_state(StateReader& reader) {
   const auto get_bool = [&] {
     std::uint8_t byte = 0;
@@ -501,12 +522,12 @@ void AlignFilter::load_state(StateReader& reader) {
                       "{} lanes and as many frames as it has bytes for",
                       what, i, lanes, count, kept.is.lanes));
     if (count > kept.capacity) {
-      // From one with more room, see take_over().
-      kept.capacity = count;
-      kept.times.resize(count);
-      kept.values.resize(count * lanes);
-      kept.quality.resize(count * lanes);
-      if (makes_outputs(i)) loaded.identities_.resize(count);
+      // From one with more room, see take_over(). As much as a new one has is for what comes.
+      kept.capacity += count;
+      kept.times.resize(kept.capacity);
+      kept.values.resize(kept.capacity * lanes);
+      kept.quality.resize(kept.capacity * lanes);
+      if (makes_outputs(i)) loaded.identities_.resize(kept.capacity);
     }
     kept.count = count;
     kept.begun = get_bool();
@@ -517,8 +538,9 @@ void AlignFilter::load_state(StateReader& reader) {
     get_ring(reader, kept.times, kept.count);
     get_ring(reader, kept.values, kept.count * kept.is.lanes);
     get_ring(reader, kept.quality, kept.count * kept.is.lanes);
-    if (!makes_outputs(i)) continue;
-    for (std::size_t n = 0; n < kept.count; ++n) get_identity(loaded.identities_[n]);
+    if (makes_outputs(i))
+      for (std::size_t n = 0; n < kept.count; ++n) get_identity(loaded.identities_[n]);
+    loaded.check_times(i);
   }
   *this = std::move(loaded);
 }

@@ -139,6 +139,19 @@ bool Graph::has_rest() const noexcept {
   });
 }
 
+bool Graph::end_waits() noexcept {
+  // What feeds others first, so that these get what it still makes.
+  for (auto head = impl_->heads.rbegin(); head != impl_->heads.rend(); ++head) {
+    Impl::Node& node = impl_->nodes[*head];
+    if (!node.prepared.align || node.waits_over) continue;
+    node.waits_over = true;
+    node.may_make = true;
+    node.prepared.align->set_waiting(Waiting::over);
+    return true;
+  }
+  return false;
+}
+
 std::span<const std::size_t> Graph::ran() const noexcept { return impl_->ran; }
 NodeOutput Graph::output(std::size_t node) const noexcept { return impl_->nodes[node].out; }
 std::span<const GraphNote> Graph::notes() const noexcept { return impl_->notes; }

@@ -6,6 +6,7 @@
 // what they still have to read is not overwritten.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -115,7 +116,8 @@ struct Graph::Impl {
     // Of a head that interpolates: what it reads, and how many frames of it were used.
     NodeOutput feed;
     std::size_t taken = 0;
-    bool may_make = false;  // of a head that aligns
+    bool may_make = false;    // of a head that aligns
+    bool waits_over = false;  // of a head that aligns
   };
 
   // What take_over() does with a node.
@@ -174,6 +176,12 @@ struct Graph::Impl {
   bool run_head(std::size_t index) noexcept;
   bool interpolate(std::size_t index) noexcept;
   bool align(std::size_t index) noexcept;
+  // The stream, or the head, that began the domain.
+  [[nodiscard]] const std::string& origin_of(const Grid& grid) const noexcept {
+    if (grid.domain < inputs.size()) return inputs[grid.domain].info.name;
+    const auto is_it = [&](std::size_t head) { return nodes[head].grid.domain == grid.domain; };
+    return spec.nodes[*std::ranges::find_if(heads, is_it)].id;
+  }
   [[nodiscard]] const Rate& rate_of(const Edge& edge) const noexcept {
     return *(edge.node ? nodes[*edge.node].info : inputs[edge.input].info).rate;
   }

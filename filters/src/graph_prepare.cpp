@@ -30,8 +30,13 @@ Reference parse_reference(std::string_view text) {
     text = text.substr(4, text.size() - 5);
   }
   const auto slash = text.find('/');
+  // "ecg/" names nothing.
+  if (slash == std::string_view::npos || slash + 1 == text.size()) {
+    reference.base = text;
+    return reference;
+  }
   reference.base = text.substr(0, slash);
-  if (slash != std::string_view::npos) reference.channel = text.substr(slash + 1);
+  reference.channel = text.substr(slash + 1);
   return reference;
 }
 
@@ -287,7 +292,9 @@ void Graph::Impl::make_ready(std::size_t index, Feed feed) {
   if (aligns) tell_apart(feed.channels, feed.from);
   made.fill_gaps = of.fill_gaps;
   if (made.fill_gaps > 0) {
-    if (made.is_head) throw Error("fill_gaps: it fills gaps by itself");
+    if (made.is_head)
+      throw Error(fmt::format("fill_gaps: {} fills gaps by itself; max_gap limits which",
+                              kind_name(of.kind)));
     if (!feed.rate)
       throw Error(fmt::format("fill_gaps: '{}' is irregular, so that its numbers tell no times",
                               feed.name));

@@ -245,6 +245,8 @@ void GraphReplay::run(const ReplaySource& source, const ReplaySink& sink) {
       self.graph = std::move(next);
     }
     self.begin(reign);
+    // What nothing but a wait held back may have been made before another sample came.
+    while (self.graph.process_rest()) sink(self.graph);
     const bool last = r + 1 == self.reigns.size();
     self.run_until(last ? nullptr : &self.reigns[r + 1].change->at, source, sink);
   }

@@ -189,8 +189,10 @@ void Graph::load_state(std::span<const std::byte> state) {
 }
 
 void Graph::set_waiting(Waiting waiting) noexcept {
-  for (Impl::Node& node : impl_->nodes)
+  for (Impl::Node& node : impl_->nodes) {
     if (node.prepared.align) node.prepared.align->set_waiting(waiting);
+    node.waits_over = waiting == Waiting::over;
+  }
 }
 
 void Graph::replay_wait(std::size_t node, std::size_t input, SampleNumber from, SampleCount count) {
@@ -248,6 +250,12 @@ void Graph::follow(const Graph& before) {
              return rate(self, x) == rate(old, y);
            });
   };
+  // Whether both are fed by the same streams, or by nodes with times of their own of the same id.
+  const auto same_origins = [&](const Impl::Node& a, const Impl::Node& b) {
+    return std::ranges::equal(a.edges, b.edges, [&](const Impl::Edge& x, const Impl::Edge& y) {
+      return self.origin_of(x.grid) == old.origin_of(y.grid);
+    });
+  };
   std::vector<std::optional<Impl::Follower>> followers(self.nodes.size());
   for (std::size_t i = 0; i < self.nodes.size(); ++i) {
     const NodeSpec& spec = self.spec.nodes[i];
@@ -263,11 +271,14 @@ void Graph::follow(const Graph& before) {
                 "node stay as they are; give it another id");
     Impl::Follower follower;
     follower.before = found->second;
-    const bool fed_alike = same_feed(node, was);
+    const bool one_origin = same_origins(node, was);
+    const bool fed_alike = one_origin && same_feed(node, was);
     follower.same =
         fed_alike && spec.inputs == was_spec.inputs && spec.fill_gaps == was_spec.fill_gaps &&
         same_parameters(spec.kind, was_spec.kind) && self.block_frames == old.block_frames;
-    follower.takes_over = fed_alike && spec.kind.index() == was_spec.kind.index();
+    // Frames to be aligned have times, whatever their numbers mean.
+    follower.takes_over = spec.kind.index() == was_spec.kind.index() &&
+                          (node.prepared.align ? one_origin : fed_alike);
     followers[i] = follower;
     node.stats = was.stats;
   }
@@ -312,7 +323,7 @@ void Graph::take_over(Graph& before) noexcept {
       std::swap(node.past.last_quality, was.past.last_quality);
       node.past.has_last = was.past.has_last;
     }
-    if (node.prepared.align && was.prepared.align)
+    if (node.prepared.align && follower->takes_over)
       node.prepared.align->take_over(*was.prepared.align, node.past.next);
     if (!began(node) || !node.prepared.runner) continue;
     if (follower->takes_over && was.prepared.runner)

@@ -259,7 +259,7 @@ GraphSpec graph_from_yaml(const std::string& text, const std::string& file,
                           const Functions& functions) {
   GraphSpec spec;
   const YAML::Node document = yaml::parse(text, file);
-  if (!document.IsMap()) return spec;
+  if (document.IsNull()) return spec;
   const auto graph = yaml::Map(document, file, "the configuration").find("graph");
   if (!graph) return spec;
   for (const yaml::Value& entry : graph->list()) {

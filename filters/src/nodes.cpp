@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numeric>
 #include <type_traits>
@@ -111,7 +112,8 @@ std::string squared(const std::string& unit) {
 
 Hertz rate_of(const Feed& feed, const char* what) {
   if (!feed.rate)
-    throw Error(fmt::format("stream '{}' is irregular; {} needs a fixed rate", feed.name, what));
+    throw Error(fmt::format(
+        "stream '{}' is irregular; {} needs a fixed rate; interpolate gives one", feed.name, what));
   return feed.rate->hertz();
 }
 
@@ -259,6 +261,17 @@ Prepared make(const Interpolate& kind, const Feed& feed) {
   return made;
 }
 Prepared make(const Align& kind, const Feed& feed) {
+  std::size_t channel = 0;
+  for (const AlignFilter::Input& in : feed.aligned) {
+    // Outputs would be made without it nearly always.
+    if (in.rate && in.rate->duration(1) > kind.max_wait)
+      throw Error(
+          fmt::format("max_wait is {} s, but '{}' has a sample every {} s only; two of these "
+                      "periods are a good choice",
+                      std::chrono::duration<double>(kind.max_wait).count(), feed.from[channel],
+                      std::chrono::duration<double>(in.rate->duration(1)).count()));
+    channel += in.lanes;
+  }
   Prepared made;
   made.align = std::make_unique<AlignFilter>(kind, feed.aligned);
   made.channels = feed.channels;

@@ -32,13 +32,14 @@ constexpr Quality bad_missing{Verdict::bad, Quality::missing};
 double oldest_of_extremes(const double* longer, const double*, std::size_t) noexcept {
   return longer[0];
 }
-// Of how many there are and the sum of their squares. After an infinity, or an overflow, it is
-// infinite: any window that has it has that too.
+// Of how many there are and the sum of their squares. Before an infinity it is NaN, which counts
+// as none: any window that has it has the infinity too.
 double oldest_of_squares(const double* longer, const double* shorter, std::size_t lanes) noexcept {
   if (!(longer[0] > shorter[0])) return nan_value;
-  return std::isfinite(longer[lanes]) ? std::sqrt(longer[lanes] - shorter[lanes]) : infinity;
+  return std::sqrt(longer[lanes] - shorter[lanes]);
 }
-// Of how many there are, their mean, and the sum of the squares of their differences from it.
+// Of how many there are, their mean, and the sum of the squares of their differences from it,
+// which an infinity has made NaN.
 double oldest_of_spreads(const double* longer, const double* shorter, std::size_t lanes) noexcept {
   if (!(longer[0] > shorter[0])) return nan_value;
   if (!std::isfinite(longer[2 * lanes])) return infinity;

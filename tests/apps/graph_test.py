@@ -279,7 +279,7 @@ record: [{path: a.h5}]
         self.assertEqual([c["name"] for c in joined["channels"]], ["x", "y", "z", "t"])
         self.assertEqual(joined["delay"]["of"], "s")
         self.assertEqual(mean["memory"], {"samples": 4, "seconds": 0.08})
-        self.assertEqual(joined["parameters"], "linear, 50 Hz")
+        self.assertEqual(joined["parameters"], "linear, 50 Hz, waits 1 s")
 
     def test_names_with_anything_in_them(self):
         names = ["a<b>&amp;\"c\"'", "Größe Ω 温度", "x" * 180, "]]>", "e\u0301\U0001F321"]

@@ -238,7 +238,7 @@ TEST_CASE("a graph is swapped exactly at the sample asked for, whatever the bloc
   const std::uint64_t seed = new_seed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  const std::uint64_t at = GENERATE(0, 1, 500, 999, 1000, 1001, 1500, 2100);
+  const std::uint64_t at = GENERATE(0U, 1U, 500U, 999U, 1000U, 1001U, 1500U, 2100U);
   CAPTURE(at);
   Engine engine(with_threads(0));
   const auto x = engine.add_channel<double>(channel("x"));
@@ -399,7 +399,7 @@ TEST_CASE("a node that goes gives no more samples; when it comes back, its strea
 }
 
 TEST_CASE("an engine without nodes can be given some, with and without a thread") {
-  const std::size_t threads = GENERATE(0, 1, 3);
+  const std::size_t threads = GENERATE(0U, 1U, 3U);
   CAPTURE(threads);
   Engine engine(with_threads(threads));
   Subscription& events = engine.subscribe();
@@ -563,7 +563,7 @@ TEST_CASE("a change is made while a recorder holds the graph back, and nothing i
 }
 
 TEST_CASE("an engine is stopped with changes still to be made") {
-  const std::size_t threads = GENERATE(0, 1, 2);
+  const std::size_t threads = GENERATE(0U, 1U, 2U);
   CAPTURE(threads);
   const bool destroyed = GENERATE(false, true);
   Engine engine(with_threads(threads));

@@ -156,7 +156,8 @@ TEST_CASE("a generator repeats exactly, and refuses nonsense") {
     Engine engine;
     return message_of([&] { add_source(engine, g); });
   };
-  CHECK(contains(refused([](auto& g) { g.channels[0].frequency = 500_Hz; }), "half the rate"));
+  CHECK(contains(refused([](auto& g) { g.channels[0].frequency = 500_Hz; }),
+                 "its frequency of 500 Hz is not below half the rate"));
   CHECK(contains(refused([](auto& g) { g.faults[1].channel = 9; }), "channel 9"));
   CHECK(contains(refused([](auto& g) { g.faults[0].every = 10; }), "fault"));
   CHECK(contains(refused([](auto& g) { g.duration = Time(0); }), "duration"));

@@ -325,6 +325,8 @@ TEST_CASE("what a node needs and does not get is named with node and place") {
            {"type: fir_lowpass, input: s, cutoff: 5 Hz, window: hanning", {"called 'hann' here"}},
            {"type: detect_range, input: s", {"one of low and high must be given"}},
            {"type: detect_time, input: s", {"'s' is regular", "an irregular stream"}},
+           {"type: align, inputs: [s, odd], max_wait: 100 us",
+            {"max_wait is 0.0001 s", "'s' has a sample every 0.001 s"}},
            {"type: detect_time, input: odd, max_step: -1 s", {"'max_step'", "from 0"}},
            {"type: median, input: [s, t], window: 3", {"under 'inputs'"}},
            {"type: median, input: s, window: 20 ms", {"'20 ms'", "from 1 to 268435456"}},

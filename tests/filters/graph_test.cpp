@@ -288,13 +288,17 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
       {node("type: lowpass, input: ecg, cutoff: 40 V"), {"units Hz"}},
       {node("type: lowpass, input: ecg, cutoff: 500 Hz"), {"g.yaml:2:5", "node 'n'", "500"}},
       {node("type: lowpass, input: ecg, order: 13, cutoff: 1 Hz"), {"'13'", "1 to 12"}},
-      {node("type: lowpass, input: odd, cutoff: 1 Hz"), {"node 'n'", "irregular"}},
+      {node("type: lowpass, input: odd, cutoff: 1 Hz"), {"node 'n'", "irregular", "interpolate"}},
+      {node("type: allign, inputs: [ecg, odd]"), {"g.yaml:2:", "did you mean 'align'"}},
+      {node("type: align, inputs: [ecg, odd], fill_gaps: 4"),
+       {"g.yaml:2:5", "fill_gaps: align fills gaps by itself", "max_gap"}},
       {node("type: moving_average, input: ecg, window: 0"), {"g.yaml:2:", "'0'", "from 1 to"}},
       {node("type: moving_average, input: ecg, window: -1"), {"'-1'", "whole number from 1"}},
       {node("type: moving_average, input: ecg, window: many"), {"'many'"}},
       {node("type: moving_average, input: ecq, window: 3"),
        {"g.yaml:2:5", "unknown input 'ecq'", "did you mean 'ecg'"}},
       {node("type: moving_average, input: ecg/III, window: 3"), {"no channel 'III'"}},
+      {node("type: moving_average, input: ecg/, window: 3"), {"unknown input 'ecg/'"}},
       {node("type: calibrate, input: n"), {"cycle", "n <- n"}},
       {node("type: calibrate, input: ecg, calibration: {table: {x: [1, 2, 2], y: [0, 1, 2]}}"),
        {"g.yaml:2:", "'table'", "x[2] = 2 is not above x[1] = 2"}},
@@ -332,6 +336,7 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
       {node("type: mix, input: ecg, matrix: [[1, 0]], names: [a/b]"),
        {"g.yaml:2:5", "node 'n'", "'a/b'", "no '/'"}},
       {"graph: 3\n", {"g.yaml:1:8", "list"}},
+      {"- {id: a, type: calibrate, input: ecg}\n", {"g.yaml:1:1", "mapping"}},
       {"graph:\n  - {id: a, type: calibrate, input: ecg\n", {"g.yaml:"}},
   };
   for (const Case& c : cases) {
@@ -341,4 +346,42 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
     CHECK(message.find('\n') == std::string::npos);
     CHECK(message.find("g.yaml") == message.rfind("g.yaml"));
   }
+}
+
+TEST_CASE(
+    "a node that another stream feeds from now on does not go on with the past of the first") {
+  const std::vector<StreamInfo> infos{stream_info("a", {"x"}), stream_info("b", {"x"})};
+  const auto spec = [](const char* input) {
+    GraphSpec one;
+    one.nodes.push_back({"mean", {input}, MovingAverage{.window = 4}, {}});
+    one.nodes.push_back({"other", {"b"}, Calibrate{}, {}});
+    return one;
+  };
+  Stream a(infos[0]);
+  Stream b(infos[1]);
+  Writer<std::int16_t> to_a(a);
+  Writer<std::int16_t> to_b(b);
+  for (int i = 0; i < 8; ++i) to_a.push(std::int16_t{1000});
+  for (int i = 0; i < 8; ++i) to_b.push(std::int16_t{2});
+  StreamReader from_a(a);
+  StreamReader from_b(b);
+  Block block(infos[0], 64);
+  const auto process = [&](Graph& graph, std::size_t input, StreamReader& reader) {
+    const Chunk chunk = reader.read(block);
+    graph.process(input, chunk, block, reader.calibrations(chunk.calibrations));
+  };
+  Graph first(spec("a"), infos, 64);
+  process(first, 0, from_a);
+  process(first, 1, from_b);
+  Graph second(spec("b"), infos, 64);
+  second.follow(first);
+  second.take_over(first);
+  for (int i = 0; i < 4; ++i) to_b.push(std::int16_t{2});
+  process(second, 1, from_b);
+  const NodeOutput out = second.output(0);
+  CHECK(out.first.value == 8);
+  REQUIRE(out.frames.count() == 4);
+  for (const double value : out.frames.values) CHECK(value == 0.0);  // 2 counts
+  CHECK(out.frames.quality[0] == unsettled);
+  CHECK(out.missing.value + out.lost.value == 0);
 }

@@ -66,7 +66,8 @@ struct Input {
 };
 
 Input any_input(Random& random, std::size_t frames) {
-  const std::uint64_t odd[] = {0, 100, 25};
+  // In a long signal windows are long, too.
+  const std::uint64_t odd[] = {0, frames / 3, frames / 12};
   Input input{random.noise(frames, 3, odd[random.below(3)]), std::vector<std::uint8_t>(frames), 0};
   // Equal values and steps, for detectors.
   if (random.below(3) == 0)

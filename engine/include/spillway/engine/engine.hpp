@@ -217,9 +217,9 @@ class Engine {
   // locks and allocates ---
 
   // Everything since start() that an offline run has to know of, one of each part: parts are
-  // graph_threads, or one. With graph_threads = 0 the graph keeps 1024 entries, and counts what
-  // is dropped, until this, change(), change_graph() or graph_status() is called. A part's log
-  // has 2^20 entries at most.
+  // graph_threads, or one. With graph_threads = 0 the graph keeps 1024 entries, counts what is
+  // dropped, and tells no events of them until this, change(), change_graph() or stop() is
+  // called. A part's log has 2^20 entries at most.
   [[nodiscard]] std::vector<GraphPartLog> graph_log();
   [[nodiscard]] std::vector<GraphPartStatus> graph_status();
 

@@ -32,6 +32,7 @@ struct Align {
 enum class Waiting : std::uint8_t {
   bounded,  // live: as soon as another input is max_wait ahead
   logged,   // offline: for the outputs told by replay_wait()
+  over,     // at once: no more samples will come
 };
 
 // The lanes of the outputs are those of all inputs side by side. Values and qualities at and
@@ -53,7 +54,8 @@ enum class Waiting : std::uint8_t {
 //            apart than max_wait is late most of the time.
 //   logged:  the output is made without it if replay_wait() told so (then even if it has
 //            samples), and else waits.
-// In both, outputs are also made without an input that is late where the buffer of another has
+//   over:    the output is made without it; with a rate as long as another input reaches as far.
+// In all, outputs are also made without an input that is late where the buffer of another has
 // no room for one push more. What came too late still counts for later outputs. ended() tells
 // what was made without an input: given that, outputs are a pure function of the frames, their
 // times and their numbers, whatever the order and the cut of the pushes.
@@ -207,6 +209,7 @@ class AlignFilter {
   [[nodiscard]] std::uint64_t behind_pause(const Point& point) const noexcept;
   void tell_ended(std::uint64_t number, std::uint64_t count) noexcept;
   void put(const Point& point, double* y, Quality* q) const noexcept;
+  void check_times(std::size_t input) const;
 
   Align parameters_;
   std::size_t lanes_ = 0;

@@ -124,6 +124,11 @@ class Graph {
   // Whether process_rest() may find something.
   [[nodiscard]] bool has_rest() const noexcept;
 
+  // No more samples will come: what waits to be aligned is made without what did not come, as
+  // waits that ended. False if there was nothing left to end; else process_rest() is to be called
+  // until it is false, and then this again.
+  bool end_waits() noexcept;
+
   // The number behind all that was processed of an input, and told to be lost or missing.
   [[nodiscard]] SampleNumber next(std::size_t input) const noexcept;
 

@@ -38,7 +38,7 @@ class GraphReplay {
  public:
   // `spec`: the graph at the beginning of the log; `state`: what Graph::save_state gave there, or
   // empty for the start of the run. Throws Error as Graph does, as Graph::load_state does, and if
-  // the log does not fit: a node or an input it names does not exist, cuts that go back.
+  // the log does not fit: an input it names does not exist, cuts that go back.
   // `block_frames`: those of the live graph, or more: what waits to be aligned has room for a few
   // such blocks, and must not be dropped where the live graph still had it.
   GraphReplay(GraphSpec spec, std::vector<StreamInfo> inputs, const GraphLog& log,
@@ -49,7 +49,7 @@ class GraphReplay {
 
   // To the end of all inputs. Of several inputs the one that is farthest behind in time is read
   // next. Throws what the source and the sink throw, and Error if the inputs end before the log
-  // does.
+  // does, or it names a node that is not there then or has no such input to wait for.
   void run(const ReplaySource& source, const ReplaySink& sink);
 
   [[nodiscard]] const Graph& graph() const noexcept;  // the one in force

@@ -73,8 +73,8 @@ struct GraphSpec {
 // Functions that `type: function` may name.
 using Functions = std::map<std::string, Function>;
 
-// Reads the list under the key `graph` of a YAML document; without that key the
-// graph is empty. `file` is for error messages. Throws Error that names file,
+// Reads the list under the key `graph` of a YAML document, which is a mapping; without that key
+// the graph is empty. `file` is for error messages. Throws Error that names file,
 // line, column, and what is allowed. Other keys are not looked at.
 [[nodiscard]] GraphSpec graph_from_yaml(const std::string& text, const std::string& file,
                                         const Functions& functions = {});
