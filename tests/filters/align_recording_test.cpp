@@ -8,11 +8,13 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "spillway/filters/align.hpp"
-#include "support.hpp"
+#include "graph_support.hpp"
+#include "spillway/channels/reader.hpp"
+#include "spillway/channels/writer.hpp"
 #include "support/catch.hpp"
 #include "support/reference.hpp"
 
@@ -27,17 +29,18 @@ using Json = nlohmann::json;
 
 constexpr Quality interpolated(Verdict::interpolated);
 
-struct Stream {
+// A stream as the recording has it.
+struct Recorded {
   Rate rate;
   Signal signal;  // calibrated
 };
 
-Stream read_stream(const std::filesystem::path& folder, const Json& about) {
+Recorded read_stream(const std::filesystem::path& folder, const Json& about) {
   const std::string name = about.at("file");
   std::ifstream file(folder / name, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};
   const std::size_t lanes = about.at("channel_count");
-  Stream s{Rate(Hertz{about.at("time").at("rate_hz").get<double>()}), {{}, {}, lanes}};
+  Recorded s{Rate(Hertz{about.at("time").at("rate_hz").get<double>()}), {{}, {}, lanes}};
   for (std::size_t i = 0; i < bytes.size() / 2; ++i) {
     const Json& channel = about.at("channels").at(i % lanes);
     const auto low = static_cast<unsigned char>(bytes[2 * i]);
@@ -58,36 +61,52 @@ struct Combined {
   Signal signal;
 };
 
-// What comes of the streams in their real order, a quarter of a second at a time.
-Combined combine(const std::vector<Stream>& streams, const Align& parameters) {
-  std::vector<AlignFilter::Input> inputs;
-  for (const Stream& s : streams)
-    inputs.push_back({.lanes = s.signal.lanes, .rate = s.rate, .most_frames = 64});
-  AlignFilter filter(parameters, inputs);
-  const std::size_t lanes = filter.lanes();
-  const Rate rate = parameters.rate ? *parameters.rate : streams.front().rate;
-  Combined result{{}, {{}, {}, lanes}};
-  Signal out{std::vector<double>(100 * lanes), std::vector<Quality>(100 * lanes), lanes};
+// What a graph makes of the streams, that come in their real order, a quarter of a second at a
+// time.
+Combined combine(const std::vector<Recorded>& streams, const std::string& parameters) {
+  std::vector<StreamInfo> infos;
+  std::vector<std::unique_ptr<Stream>> rings;
+  std::vector<Writer<double>> writers;
+  std::vector<StreamReader> readers;
+  std::vector<Block> blocks;
+  for (const Recorded& s : streams) {
+    infos.push_back(test::doubles(fmt::format("s{}", infos.size()), s.signal.lanes, s.rate));
+    rings.push_back(std::make_unique<Stream>(infos.back()));
+    writers.emplace_back(*rings.back());
+    readers.emplace_back(*rings.back());
+    blocks.emplace_back(infos.back(), 64);
+  }
+  Graph graph(graph_from_yaml(fmt::format("graph:\n  - {{id: joined, type: align, inputs: "
+                                          "[s0, s1, s2], {}}}\n",
+                                          parameters),
+                              "icu.yaml"),
+              infos, 64);
+  test::Collected made;
   std::vector<std::size_t> at(streams.size(), 0);
   for (Time until = 250ms; until < 240s; until += 250ms) {
     for (std::size_t i = 0; i < streams.size(); ++i) {
-      const Stream& s = streams[i];
+      const Recorded& s = streams[i];
       const std::size_t end =
           std::min<std::size_t>(s.signal.frames(), s.rate.samples_within(until));
       const Signal part = s.signal.part(at[i], end);
-      filter.push(i, {part.values, part.quality, part.lanes, at[i]}, {}, {});
+      writers[i].push(part.values, part.quality);
       at[i] = end;
-      for (;;) {
-        const AlignFilter::Output made = filter.make({out.values, out.quality, lanes}, {});
-        REQUIRE(filter.ended().empty());
-        if (made.is_nothing()) break;
-        REQUIRE(made.first == result.times.size());
-        REQUIRE(made.clock_sample == 0);
-        REQUIRE(made.clock_time == 0ns);
-        for (std::size_t k = 0; k < made.count; ++k)
-          result.times.push_back(rate.duration(made.first + k));
-        result.signal.append(out.part(0, made.count));
-      }
+      const Chunk chunk = readers[i].read(blocks[i]);
+      graph.process(i, chunk, blocks[i], readers[i].calibrations(chunk.calibrations));
+      REQUIRE(readers[i].pending().value == 0);
+      do {
+        REQUIRE(graph.notes().empty());
+        if (!graph.ran().empty()) test::collect(graph, 0, made);
+      } while (graph.process_rest());
+    }
+  }
+  Combined result{{}, {{}, {}, graph.output_info(0).channels.size()}};
+  for (const auto& [number, point] : made.points) {
+    REQUIRE(number == result.times.size());
+    result.times.push_back(point.time);
+    for (std::size_t l = 0; l < result.signal.lanes; ++l) {
+      result.signal.values.push_back(point.values[l]);
+      result.signal.quality.push_back(Quality::from_byte(point.quality[l]));
     }
   }
   return result;
@@ -115,7 +134,7 @@ class Folder {
 // Spillway's times are to the nearest nanosecond. Between two samples a value is off by no more
 // than the steepest slope of its channel times what the three times are off, together 1.5 ns.
 // Roundings of values of up to 100 are far below 1e-12. Samples as they came are the same bits.
-double tolerance(const Stream& s, std::size_t lane) {
+double tolerance(const Recorded& s, std::size_t lane) {
   const Signal x = s.signal.lane(lane);
   double step = 0.0;
   for (std::size_t f = 1; f < x.frames(); ++f) {
@@ -141,12 +160,12 @@ TEST_CASE("align: three streams of a real recording, as numpy and scipy combine 
                   SPILLWAY_SOURCE_DIR, folder.string(), results.path().string());
   REQUIRE(std::system(command.c_str()) == 0);  // NOLINT
 
-  std::vector<Stream> streams;
+  std::vector<Recorded> streams;
   const Json recording = test::read_json(folder / "recording.json");
   for (const Json& about : recording.at("streams")) streams.push_back(read_stream(folder, about));
   REQUIRE(streams.size() == 3);
   std::vector<double> tolerances;  // of each lane of the output
-  for (const Stream& s : streams)
+  for (const Recorded& s : streams)
     for (std::size_t l = 0; l < s.signal.lanes; ++l) tolerances.push_back(tolerance(s, l));
 
   for (const bool is_grid : {false, true}) {
@@ -154,9 +173,9 @@ TEST_CASE("align: three streams of a real recording, as numpy and scipy combine 
       const std::string name = fmt::format("{}_{}", is_grid ? "at_250" : "at_ecg",
                                            method == Interpolation::linear ? "linear" : "last");
       INFO(name);
-      Align p{.method = method};
-      if (is_grid) p.rate = Rate(250, 1);
-      const Combined actual = combine(streams, p);
+      const Combined actual = combine(
+          streams, fmt::format("method: {}{}", method == Interpolation::linear ? "linear" : "last",
+                               is_grid ? ", rate: 250 Hz" : ""));
 
       const auto expected = [&](const char* of) {
         return test::read_npy(results.path() / fmt::format("{}-{}.npy", name, of));

@@ -895,6 +895,37 @@ TEST_CASE("Sliding statistics keep the laws over a change") {
   }
 }
 
+TEST_CASE("Sliding statistics: a longer window lacks what was lost in a gap, even one just full") {
+  const Signal in = constant(200, 1.0);
+  const auto check = [&]<class Filter>(const Filter& before, const Filter& after, std::size_t m,
+                                       std::size_t n) {
+    for (std::size_t known = 0; known < m; ++known) {
+      CAPTURE(m, n, known);
+      Filter filter = before;
+      (void)run(filter, in.part(0, 50), 0);
+      filter.gap();
+      (void)run(filter, in.part(50, 50 + known), 50);
+      StateWriter writer;
+      filter.save_state(writer);
+      Filter loaded = before;
+      StateReader reader(writer.bytes());
+      loaded.load_state(reader);
+      Filter next = after;
+      next.take_over(loaded);
+      const Signal from = run(next, in.part(50 + known, 200), 50 + known);
+      for (std::size_t k = 0; k < from.frames(); ++k)
+        REQUIRE(from.quality[k] == (k + known < n - 1 ? unsettled : Quality::good()));
+    }
+    // At the start of a stream nothing is lost.
+    CHECK(change(before, after, in, m - 1).from == always(after, in, m - 1));
+  };
+  for (const auto& [m, n] : {std::pair{1U, 4U}, {5U, 9U}, {8U, 9U}}) {
+    check(MovingAverageFilter({.window = m}, 1), MovingAverageFilter({.window = n}, 1), m, n);
+    check(SlidingMaxFilter({.window = m}, 1), SlidingMaxFilter({.window = n}, 1), m, n);
+    check(SlidingMedianFilter({.window = m}, 1), SlidingMedianFilter({.window = n}, 1), m, n);
+  }
+}
+
 TEST_CASE("Sliding statistics: two changes in a row flag what the first one lacked") {
   const Signal in = constant(200, 1.0);
   MovingAverageFilter a({.window = 5}, 1);
