@@ -152,10 +152,8 @@ struct Graph::Impl {
   [[noreturn]] void fail(const NodeSpec& node, const std::string& message) const;
   void prepare(std::vector<StreamInfo> infos);
   void check_names();
-  void visit(std::size_t index, std::vector<int>& state, std::vector<std::size_t>& path,
-             std::vector<std::size_t>& order);
-  void add_edge(std::size_t index, const std::string& input, Feed& feed, std::vector<int>& state,
-                std::vector<std::size_t>& path, std::vector<std::size_t>& order);
+  void visit(std::size_t index, std::vector<int>& state, std::vector<std::size_t>& order);
+  void add_edge(std::size_t index, const std::string& input, Feed& feed);
   void make_ready(std::size_t index, Feed feed);
   void take_memory(double bytes);
 

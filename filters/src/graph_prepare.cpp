@@ -16,6 +16,8 @@ namespace spillway {
 
 namespace {
 
+constexpr std::uint64_t most_filled = std::uint64_t{1} << 20;  // of one gap, in samples
+
 // "raw(ecg/MLII)" taken apart.
 struct Reference {
   std::string base;
@@ -89,10 +91,7 @@ void Graph::Impl::prepare(std::vector<StreamInfo> infos) {
   domains.resize(inputs.size());
   std::vector<int> state(nodes.size(), 0);
   std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    std::vector<std::size_t> path;
-    visit(i, state, path, order);
-  }
+  for (std::size_t i = 0; i < nodes.size(); ++i) visit(i, state, order);
   for (const std::size_t i : order) {
     Node& node = nodes[i];
     for (const std::size_t source : node.sources) inputs[source].dependents.push_back(i);
@@ -137,38 +136,55 @@ void Graph::Impl::check_names() {
   }
 }
 
-// Depth first: what feeds a node comes before it. `state`: 0 new, 1 on the way, 2 done.
-void Graph::Impl::visit(std::size_t index, std::vector<int>& state, std::vector<std::size_t>& path,
+// Depth first: what feeds a node comes before it. `state`: 0 new, 1 on the way, 2 done. Chains can
+// be longer than the stack of a thread is deep.
+void Graph::Impl::visit(std::size_t index, std::vector<int>& state,
                         std::vector<std::size_t>& order) {
-  if (state[index] == 2) return;
-  const NodeSpec& node = spec.nodes[index];
-  path.push_back(index);
-  if (state[index] == 1) {
-    std::string cycle;
-    for (auto it = std::ranges::find(path, index); it != path.end(); ++it)
-      cycle += fmt::format("{}{}", cycle.empty() ? "" : " <- ", spec.nodes[*it].id);
-    fail(node, fmt::format("the graph has a cycle: {}", cycle));
+  struct Step {
+    std::size_t node;
+    std::size_t input;  // the next of its inputs to be looked at
+  };
+  std::vector<Step> path;
+  if (state[index] == 0) path.push_back({index, 0});
+  while (!path.empty()) {
+    const std::size_t at = path.back().node;
+    const NodeSpec& node = spec.nodes[at];
+    state[at] = 1;
+    if (path.back().input < node.inputs.size()) {
+      const Reference reference = parse_reference(node.inputs[path.back().input++]);
+      if (reference.raw || input_names.contains(reference.base)) continue;
+      const auto feeder = node_names.find(reference.base);
+      if (feeder == node_names.end() || state[feeder->second] == 2) continue;
+      if (state[feeder->second] == 1) {
+        std::string cycle;
+        for (auto step = std::ranges::find(path, feeder->second, &Step::node); step != path.end();
+             ++step)
+          cycle += fmt::format("{} <- ", spec.nodes[step->node].id);
+        fail(spec.nodes[feeder->second],
+             fmt::format("the graph has a cycle: {}{}", cycle, feeder->first));
+      }
+      path.push_back({feeder->second, 0});
+      continue;
+    }
+    Feed feed;
+    for (const std::string& input : node.inputs) add_edge(at, input, feed);
+    try {
+      make_ready(at, std::move(feed));
+    } catch (const Error& e) {
+      fail(node, e.what());
+    } catch (const std::bad_alloc&) {
+      fail(node, "not enough memory for its window");
+    } catch (const std::length_error&) {
+      fail(node, "its window is longer than memory can be");
+    }
+    order.push_back(at);
+    state[at] = 2;
+    path.pop_back();
   }
-  state[index] = 1;
-  Feed feed;
-  for (const std::string& input : node.inputs) add_edge(index, input, feed, state, path, order);
-  try {
-    make_ready(index, std::move(feed));
-  } catch (const Error& e) {
-    fail(node, e.what());
-  } catch (const std::bad_alloc&) {
-    fail(node, "not enough memory for its window");
-  } catch (const std::length_error&) {
-    fail(node, "its window is longer than memory can be");
-  }
-  order.push_back(index);
-  state[index] = 2;
-  path.pop_back();
 }
 
-void Graph::Impl::add_edge(std::size_t index, const std::string& input, Feed& feed,
-                           std::vector<int>& state, std::vector<std::size_t>& path,
-                           std::vector<std::size_t>& order) {
+// What feeds the node is ready.
+void Graph::Impl::add_edge(std::size_t index, const std::string& input, Feed& feed) {
   const NodeSpec& node = spec.nodes[index];
   const bool aligns = std::holds_alternative<Align>(node.kind);
   const Reference reference = parse_reference(input);
@@ -189,7 +205,6 @@ void Graph::Impl::add_edge(std::size_t index, const std::string& input, Feed& fe
     if (reference.raw)
       fail(node,
            fmt::format("raw({}): only a stream has raw values, a node has none", reference.base));
-    visit(other->second, state, path, order);
     const Node& feeder = nodes[other->second];
     edge.node = other->second;
     edge.grid = feeder.grid;
@@ -291,6 +306,8 @@ void Graph::Impl::make_ready(std::size_t index, Feed feed) {
   feed.block_frames = block_frames;
   if (aligns) tell_apart(feed.channels, feed.from);
   made.fill_gaps = of.fill_gaps;
+  if (made.fill_gaps > most_filled)
+    throw Error(fmt::format("fill_gaps: {}; allowed are up to {}", made.fill_gaps, most_filled));
   if (made.fill_gaps > 0) {
     if (made.is_head)
       throw Error(fmt::format("fill_gaps: {} fills gaps by itself; max_gap limits which",

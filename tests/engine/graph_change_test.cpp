@@ -398,6 +398,72 @@ TEST_CASE("a node that goes gives no more samples; when it comes back, its strea
   CHECK(take(z).numbers == numbers_from(100, 200));
 }
 
+TEST_CASE("a node that comes back with numbers that its stream has already leaves those out") {
+  Engine engine(with_threads(0));
+  const auto x = engine.add_channel<double>(channel("x"));
+  (void)engine.graph().add(Decimate{.factor = 3, .taps = 1}, x, "third");
+  engine.start();
+  Writer<double> writer = x.writer();
+  push_numbers(writer, 8);  // 0, 3 and 6 make numbers 0 to 2
+  run_all(engine);
+  (void)engine.change_graph({});
+  GraphSpec spec;
+  spec.nodes = {{"third", {"x"}, Decimate{.factor = 3, .phase = 2, .taps = 1}}};
+  (void)engine.change_graph(spec);
+  run_all(engine);
+  push_numbers(writer, 22);  // 8 would make number 2
+  run_all(engine);
+  const Taken taken = take(engine.stream("third"));
+  CHECK(taken.numbers == numbers_from(0, 10));
+  CHECK(taken.values == std::vector<double>{0, 3, 6, 11, 14, 17, 20, 23, 26, 29});
+}
+
+TEST_CASE("a node that is fed by another stream begins anew, and says so") {
+  Engine engine(with_threads(0));
+  const auto stream = [&](const std::string& name) -> Stream& {
+    StreamInfo info;
+    info.name = name;
+    info.rate = Rate(1000, 1);
+    info.channels.resize(1);
+    info.channels[0].name = "c";
+    return engine.add_stream(info);
+  };
+  Writer<double> one(stream("one"));
+  Writer<double> spare(stream("spare"));
+  const auto graph = [](const std::string& from) {
+    GraphSpec spec;
+    spec.nodes = {{"mean", {from}, MovingAverage{.window = 4}},
+                  {"copy", {from}, Calibrate{}},
+                  {"behind", {"copy"}, MovingAverage{.window = 4}},
+                  {"both", {"one/c", "spare/c"}, Align{}},
+                  {"other", {"spare"}, Calibrate{}}};
+    return spec;
+  };
+  engine.graph().add(graph("one"));
+  engine.start();
+  const auto push = [&](std::uint64_t frames) {
+    for (std::uint64_t i = 0; i < frames; ++i) {
+      one.push(1000.0);
+      spare.push(0.0);
+    }
+    run_all(engine);
+  };
+  push(20);
+  (void)engine.change_graph(graph("spare"));
+  push(20);
+  for (const char* id : {"mean", "behind"}) {
+    CAPTURE(id);
+    const Taken taken = take(engine.stream(id));
+    REQUIRE(taken.numbers == numbers_from(0, 40));
+    for (std::size_t n = 0; n < 40; ++n) {
+      CAPTURE(n);
+      CHECK(taken.values[n] == (n < 20 ? 1000.0 : 0.0));
+      CHECK(taken.quality[n] ==
+            (n >= 20 && n < 23 ? Quality(Verdict::suspect, Quality::transient) : Quality::good()));
+    }
+  }
+}
+
 TEST_CASE("an engine without nodes can be given some, with and without a thread") {
   const std::size_t threads = GENERATE(0U, 1U, 3U);
   CAPTURE(threads);
@@ -473,6 +539,9 @@ TEST_CASE("what is refused changes nothing, and says why") {
   wrong = good;
   wrong.nodes.push_back({"big", {"x"}, SlidingMedian{.window = 1'000'001}});
   CHECK(contains(refusal(wrong), "big"));
+  wrong = good;
+  wrong.nodes[0].fill_gaps = 1 << 15;
+  CHECK(contains(refusal(wrong), "'y': makes up to"));
   // A stream that was there has the shape it had.
   GraphSpec less = good;
   less.nodes.pop_back();
@@ -572,13 +641,14 @@ TEST_CASE("an engine is stopped with changes still to be made") {
   (void)engine.graph().add(gain(1.0), x, "y");
   engine.start();
   Writer<double> writer = x.writer();
-  push_numbers(writer, 1000);
+  push_numbers(writer, 400);
   GraphSpec spec;
   spec.nodes = {{"y", {"x"}, gain(2.0)}};
   (void)engine.change_graph(spec, ChangeAt{"x", {500}});
   spec.nodes = {{"y", {"x"}, gain(3.0)}};
   (void)engine.change_graph(spec, ChangeAt{"x", {1500}});
   (void)engine.change({{"y", gain(4.0)}});
+  push_numbers(writer, 600);
   if (destroyed) return;
   CHECK(engine.stop().errors.empty());
   const std::size_t changes = changes_in(engine.graph_log().at(0)).size();

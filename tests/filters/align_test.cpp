@@ -1067,5 +1067,67 @@ TEST_CASE("align: frames that wait go over to a filter with less room, and into 
   for (std::size_t f = 0; f < 100; ++f) REQUIRE(made[2 * f + 1] == static_cast<double>(f));
 }
 
+TEST_CASE("align: a state with more waiting frames than there was room for leaves room for more") {
+  const std::vector<AlignFilter::Input> inputs(
+      2, {.lanes = 1, .rate = Rate(1000, 1), .most_frames = 100});
+  AlignFilter patient({.max_wait = 10s}, inputs);
+  AlignFilter hasty({.max_wait = 0ns}, inputs);
+  AlignFilter fresh({.max_wait = 0ns}, inputs);
+  const std::vector<double> values(100, 1.0);
+  const std::vector<Quality> good(100);
+  const auto push = [&](AlignFilter& filter, std::uint64_t first) {
+    filter.push(0, {.values = values, .quality = good, .lanes = 1, .first = first}, {}, {});
+  };
+  for (std::uint64_t block = 0; block < 50; ++block) push(patient, block * 100);
+  hasty.take_over(patient, 0);
+  StateWriter writer;
+  hasty.save_state(writer);
+  StateReader reader(writer.bytes());
+  fresh.load_state(reader);
+  for (AlignFilter* filter : {&hasty, &fresh}) {
+    push(*filter, 5000);
+    std::vector<double> out(1 << 14);
+    std::vector<Quality> quality(out.size());
+    std::size_t made = 0;
+    std::uint64_t lost = 0;
+    for (;;) {
+      const AlignFilter::Output run = filter->make({out, quality, 2}, {});
+      if (run.is_nothing()) break;
+      made += run.count;
+      lost += run.lost.value;
+    }
+    CHECK(made == 5099);  // the last one waits
+    CHECK(lost == 0);
+  }
+}
+
+TEST_CASE("align refuses a state whose times can't be") {
+  const std::vector<AlignFilter::Input> inputs(2, {.lanes = 1, .rate = Rate(1000, 1)});
+  const Align onto_a_grid{.rate = Rate(1000, 1), .max_wait = 1s};
+  AlignFilter filter(onto_a_grid, inputs);
+  const std::vector<double> values{1.0, 2.0};
+  const std::vector<Quality> good(2);
+  filter.push(0, {.values = values, .quality = good, .lanes = 1}, {}, {});
+  StateWriter writer;
+  filter.save_state(writer);
+  std::vector<std::byte> bytes = writer.bytes();
+  // The time of the second frame, which is the latest one as well.
+  const std::int64_t time = 1'000'000;
+  const auto words = std::span(reinterpret_cast<const std::byte*>(&time), sizeof time);
+  for (std::size_t which = 0; which < 2; ++which) {
+    std::vector<std::byte> damaged = bytes;
+    auto at = std::ranges::search(damaged, words).begin();
+    if (which == 1) at = std::search(at + 1, damaged.end(), words.begin(), words.end());
+    REQUIRE(at != damaged.end());
+    at[7] = std::byte{0x70};
+    StateReader reader(damaged);
+    CHECK_THAT(test::message_of([&] { filter.load_state(reader); }),
+               Catch::Matchers::Contains("out of order"));
+    StateWriter after;
+    filter.save_state(after);
+    CHECK(after.bytes() == bytes);
+  }
+}
+
 }  // namespace
 }  // namespace spillway

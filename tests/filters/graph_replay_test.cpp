@@ -253,3 +253,66 @@ TEST_CASE("a replay with the log of a live run gives the same bits, whatever hap
   CHECK(reached.checkpoints > 0);
   CHECK(reached.points > 1000);
 }
+
+TEST_CASE("a replay ends waits that ended before any other sample came") {
+  const std::vector<StreamInfo> infos{doubles("a", 1, Rate(1000, 1)),
+                                      doubles("b", 1, Rate(1000, 1))};
+  const auto spec = [](std::chrono::nanoseconds max_wait) {
+    GraphSpec graph;
+    graph.nodes = {{"both", {"a", "b"}, Align{.max_wait = max_wait}}};
+    return graph;
+  };
+  constexpr std::size_t block = 100;
+  const CalibrationSet none(1);
+  Block frames(infos[0], block);
+  for (std::size_t f = 0; f < block; ++f) frames.values<double>(0)[f] = static_cast<double>(f);
+  const auto chunk_at = [](std::uint64_t first) {
+    Chunk chunk;
+    chunk.from = chunk.first = {first};
+    chunk.count = {block};
+    return chunk;
+  };
+  Outputs live;
+  GraphLog log;
+  Graph graph(spec(10s), infos, block);
+  const auto give = [&](std::size_t input, std::uint64_t first, Part part) {
+    graph.process(input, chunk_at(first), frames, none, part);
+    do {
+      collect_into(graph, live);
+      for (const GraphNote& note : graph.notes())
+        log.entries.emplace_back(WaitEnded{"both", note.input, note.number, note.count});
+    } while (graph.process_rest());
+  };
+  const auto change = [&](std::chrono::nanoseconds max_wait) {
+    Graph next(spec(max_wait), infos, block);
+    next.follow(graph);
+    const GraphCut cut{graph.next(0), graph.next(1)};
+    next.take_over(graph);
+    graph = std::move(next);
+    log.entries.emplace_back(GraphChanged{cut, spec(max_wait)});
+  };
+  give(0, 0, {0, block});
+  CHECK(log.entries.empty());
+  change(10ms);
+  give(0, 0, {block, 0});
+  CHECK(log.entries.size() == 2);
+  change(1s);
+  give(1, 0, {0, block});
+  give(0, 100, {0, block});
+  give(1, 100, {0, block});
+  CHECK(live["both"].points.size() == 2 * block);
+  std::vector<std::uint64_t> next{0, 0};
+  Outputs offline;
+  GraphReplay replay(spec(10s), infos, log, {}, block);
+  replay.run({.next =
+                  [&](std::size_t input, Block& to) {
+                    if (next[input] == 2 * block) return Chunk{};
+                    std::ranges::copy(frames.values<double>(0), to.values<double>(0).begin());
+                    return chunk_at(std::exchange(next[input], next[input] + block));
+                  },
+              .calibrations = [&](std::size_t, CalibrationSetId) -> const CalibrationSet& {
+                return none;
+              }},
+             [&](const Graph& now) { collect_into(now, offline); });
+  check_equal(live, offline);
+}

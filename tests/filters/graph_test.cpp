@@ -298,7 +298,8 @@ TEST_CASE("what is wrong in a graph is named with node, file, line and column") 
       {node("type: moving_average, input: ecq, window: 3"),
        {"g.yaml:2:5", "unknown input 'ecq'", "did you mean 'ecg'"}},
       {node("type: moving_average, input: ecg/III, window: 3"), {"no channel 'III'"}},
-      {node("type: moving_average, input: ecg/, window: 3"), {"unknown input 'ecg/'"}},
+      {node("type: moving_average, input: ecg/, window: 3"),
+       {"unknown input 'ecg/'", "did you mean 'ecg'"}},
       {node("type: calibrate, input: n"), {"cycle", "n <- n"}},
       {node("type: calibrate, input: ecg, calibration: {table: {x: [1, 2, 2], y: [0, 1, 2]}}"),
        {"g.yaml:2:", "'table'", "x[2] = 2 is not above x[1] = 2"}},
@@ -384,4 +385,26 @@ TEST_CASE(
   for (const double value : out.frames.values) CHECK(value == 0.0);  // 2 counts
   CHECK(out.frames.quality[0] == unsettled);
   CHECK(out.missing.value + out.lost.value == 0);
+}
+
+TEST_CASE("a chain of nodes may be long, in whatever order they stand") {
+  GraphSpec spec;
+  constexpr int count = 30'000;
+  for (int i = 0; i < count; ++i)
+    spec.nodes.push_back({fmt::format("n{}", i), {fmt::format("n{}", i + 1)}, Calibrate{}});
+  spec.nodes.push_back({fmt::format("n{}", count), {"a"}, Calibrate{}});
+  const Graph graph(spec, {stream_info("a", {"x"})}, 1);
+  CHECK(graph.sources_of(0).size() == 1);
+  spec.nodes.back().inputs = {"n1"};
+  CHECK(contains(message_of([&] { (void)Graph(spec, {stream_info("a", {"x"})}, 1); }), "cycle"));
+}
+
+TEST_CASE("gaps are filled up to a length that memory is there for") {
+  GraphSpec spec;
+  spec.nodes = {{"n", {"a"}, Calibrate{}}};
+  for (const std::uint64_t most : {(std::uint64_t{1} << 20) + 1, ~std::uint64_t{0}}) {
+    spec.nodes[0].fill_gaps = most;
+    CHECK(contains(message_of([&] { (void)Graph(spec, {stream_info("a", {"x"})}); }),
+                   "allowed are up to 1048576"));
+  }
 }

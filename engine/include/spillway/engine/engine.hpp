@@ -201,9 +201,10 @@ class Engine {
   std::uint64_t change(const std::vector<NodeChange>& changes);
 
   // Another graph. Nodes of an id that is there already keep their stream and their state as far
-  // as Graph::follow says; Error if they would give another stream (rate, channels, units), also
-  // if the id was there earlier. A node that is gone gives no more samples to its stream. A new
-  // node begins in mid-stream; its samples are not part of recordings that run already.
+  // as Graph::follow says; Error if they would give another stream (rate, channels, units) or
+  // more samples at once than that has room for, also if the id was there earlier. A node that is
+  // gone gives no more samples to its stream. A new node begins in mid-stream; its samples are not
+  // part of recordings that run already.
   //
   // With `at`, exactly in front of that sample of that stream, or of the next one there is; at
   // once if the graph is behind it already. Changes called for later wait for it. What the end

@@ -155,9 +155,9 @@ class Graph {
 
   // To be called before take_over(before), while `before` may be running: finds the nodes of the
   // same id in both. Those that are the same in kind, parameters, input, rate and lanes will go
-  // on without a change of a bit. Those of one kind with other parameters take over what they
-  // can of the past (see filter.hpp), so that what can go on without a click does; all others
-  // begin in mid-stream, and flag it as behind a gap.
+  // on without a change of a bit. Those of one kind with other parameters, fed by the same streams,
+  // take over what they can of the past (see filter.hpp), so that what can go on without a click
+  // does; all others begin in mid-stream, and flag it as behind a gap.
   // Throws Error if the streams are not the same, or a node of the same id gives another stream
   // (rate, channels, units). Allocates.
   void follow(const Graph& before);

@@ -59,7 +59,7 @@ struct NodeSpec {
   // Gaps of up to so many samples of the input are filled before the node sees them: on the line
   // between both neighbours, Interpolated, missing, and the merge of their qualities. The output
   // then has no gap there. What is longer goes by the kind's own gap policy. Regular streams only.
-  std::uint64_t fill_gaps = 0;
+  std::uint64_t fill_gaps = 0;  // up to 2^20
 };
 
 // Nodes in any order; they may refer to later ones.
