@@ -248,6 +248,15 @@ void Graph::Impl::fill_gap(Node& node, NodeOutput& feed) const noexcept {
     feed.frames.first -= gap;
     feed.frames.values = std::span(node.gathered).subspan(begin, size);
     feed.frames.quality = std::span(node.gathered_quality).subspan(begin, size);
+    if (feed.clock_sample > feed.first) {
+      // The clock was set behind the gap: back from there.
+      const Time back =
+          rate_of(node.edges.front()).duration((feed.clock_sample - feed.first).value);
+      feed.clock_sample = feed.first;
+      feed.clock_time = saturating_add(feed.clock_time, -back);
+      feed.frames.clock_sample = feed.clock_sample.value;
+      feed.frames.clock_time = feed.clock_time;
+    }
   } else {
     feed.lost = past.lost;
     feed.missing = past.missing;

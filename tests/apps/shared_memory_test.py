@@ -60,7 +60,7 @@ class SharedMemory(Case):
     def publisher(self, **options):
         process = self.start("record", self.configuration(**options))
         try:
-            self.wait_until(lambda: any(c["stream"] == "low" and c["process"] == process.pid for c in self.channels()), process)
+            self.wait_until(lambda: any(c.get("stream") == "low" and c.get("process") == process.pid for c in self.channels()), process)
             yield process
         finally:
             process.kill()

@@ -408,3 +408,34 @@ TEST_CASE("gaps are filled up to a length that memory is there for") {
                    "allowed are up to 1048576"));
   }
 }
+
+TEST_CASE("samples that fill a gap have the times of the clock that is set behind it") {
+  StreamInfo info = stream_info("a", {"x"});
+  Stream stream(info);
+  Writer<std::int16_t> writer(stream);
+  for (int i = 0; i < 3; ++i) writer.push(std::int16_t{4});
+  writer.gap({2});
+  writer.stamp({std::chrono::seconds(1), 0});
+  for (int i = 0; i < 3; ++i) writer.push(std::int16_t{4});
+  GraphSpec spec;
+  spec.nodes = {{"n", {"a"}, Calibrate{}, {}, 4}};
+  Graph graph(spec, {info}, 16);
+  StreamReader reader(stream);
+  Block block(info, 16);
+  std::map<std::uint64_t, Time> times;
+  while (reader.pending().value > 0) {
+    const Chunk chunk = reader.read(block);
+    graph.process(0, chunk, block, reader.calibrations(chunk.calibrations));
+    const NodeOutput out = graph.output(0);
+    if (out.frames.count() == 0) continue;
+    REQUIRE(out.clock_sample <= out.first);
+    for (std::uint64_t n = out.first.value; n < out.first.value + out.frames.count(); ++n)
+      times[n] = out.clock_time + info.rate->duration(n - out.clock_sample.value);
+  }
+  REQUIRE(times.size() == 8);
+  const auto ms = [](int n) { return Time(std::chrono::milliseconds(n)); };
+  CHECK(times[2] == ms(2));
+  CHECK(times[3] == ms(998));
+  CHECK(times[5] == ms(1000));
+  CHECK(times[7] == ms(1002));
+}
