@@ -1116,7 +1116,7 @@ TEST_CASE("align refuses a state whose times can't be") {
   const auto words = std::span(reinterpret_cast<const std::byte*>(&time), sizeof time);
   for (std::size_t which = 0; which < 2; ++which) {
     std::vector<std::byte> damaged = bytes;
-    auto at = std::ranges::search(damaged, words).begin();
+    auto at = std::search(damaged.begin(), damaged.end(), words.begin(), words.end());
     if (which == 1) at = std::search(at + 1, damaged.end(), words.begin(), words.end());
     REQUIRE(at != damaged.end());
     at[7] = std::byte{0x70};
