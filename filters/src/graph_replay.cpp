@@ -63,7 +63,8 @@ struct GraphReplay::Impl {
   }
 
   void read_log(const GraphLog& log) {
-    std::vector<std::uint64_t> reached(inputs.size(), 0);
+    std::vector<std::uint64_t> reached;  // the state has what is before
+    for (const Input& in : inputs) reached.push_back(in.next);
     for (const GraphLogEntry& entry : log.entries) {
       if (const auto* loss = std::get_if<ReaderLoss>(&entry)) {
         const auto at = std::ranges::find(infos, loss->input, &StreamInfo::name);
@@ -72,12 +73,18 @@ struct GraphReplay::Impl {
               fmt::format("the log of the graph tells of a loss in '{}', which it does not "
                           "read",
                           loss->input));
-        auto& losses = inputs[static_cast<std::size_t>(at - infos.begin())].losses;
+        Input& in = inputs[static_cast<std::size_t>(at - infos.begin())];
+        auto& losses = in.losses;
         if (!losses.empty() && loss->from.value < end_of(losses.back()))
           throw Error(
               fmt::format("the log of the graph goes back: a loss at {} of '{}' behind one "
                           "at {}",
                           loss->from.value, loss->input, losses.back().from.value));
+        if (loss->from.value < in.next || end_of(*loss) < loss->from.value)
+          throw Error(
+              fmt::format("the log of the graph does not go with its state: a loss from {} to {} "
+                          "of '{}', which stands at {}",
+                          loss->from.value, end_of(*loss), loss->input, in.next));
         losses.push_back(*loss);
       } else if (const auto* change = std::get_if<GraphChanged>(&entry)) {
         if (change->at.size() != inputs.size())

@@ -316,3 +316,28 @@ TEST_CASE("a replay ends waits that ended before any other sample came") {
              [&](const Graph& now) { collect_into(now, offline); });
   check_equal(live, offline);
 }
+
+TEST_CASE("a log that tells of what is before the state is refused") {
+  const std::vector<StreamInfo> infos{doubles("a", 1, Rate(1000, 1))};
+  GraphSpec spec;
+  spec.nodes = {{"n", {"a"}, MovingAverage{.window = 4}}};
+  Graph graph(spec, infos, 100);
+  Block frames(infos[0], 100);
+  Chunk chunk;
+  chunk.count = {100};
+  graph.process(0, chunk, frames, CalibrationSet(1));
+  const std::vector<std::byte> state = graph.save_state();
+  const auto is_refused = [&](const GraphLogEntry& entry) {
+    try {
+      (void)GraphReplay(spec, infos, {{entry}, 0}, state);
+    } catch (const Error&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK(is_refused(ReaderLoss{"a", {99}, {5}, {0}}));
+  CHECK(is_refused(ReaderLoss{"a", {100}, {~std::uint64_t{0}}, {0}}));
+  CHECK(is_refused(GraphChanged{{{99}}, spec}));
+  CHECK_FALSE(is_refused(ReaderLoss{"a", {100}, {5}, {0}}));
+  CHECK_FALSE(is_refused(GraphChanged{{{100}}, spec}));
+}
