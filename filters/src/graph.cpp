@@ -229,7 +229,9 @@ void Graph::Impl::fill_gap(Node& node, NodeOutput& feed) const noexcept {
   feed.missing = {};
   if (count == 0) return;  // until both neighbours are there
   const std::uint64_t gap = past.lost.value + past.missing.value;
-  if (gap > 0 && gap <= node.fill_gaps && past.has_last) {
+  // Where the clock was set behind the gap, no time is known for what is in it.
+  const bool one_clock = feed.clock_sample.value + gap <= feed.first.value;
+  if (gap > 0 && gap <= node.fill_gaps && past.has_last && one_clock) {
     const std::size_t begin = (node.fill_gaps - static_cast<std::size_t>(gap)) * lanes;
     double* y = node.gathered.data() + begin;
     Quality* q = node.gathered_quality.data() + begin;
@@ -248,15 +250,6 @@ void Graph::Impl::fill_gap(Node& node, NodeOutput& feed) const noexcept {
     feed.frames.first -= gap;
     feed.frames.values = std::span(node.gathered).subspan(begin, size);
     feed.frames.quality = std::span(node.gathered_quality).subspan(begin, size);
-    if (feed.clock_sample > feed.first) {
-      // The clock was set behind the gap: back from there.
-      const Time back =
-          rate_of(node.edges.front()).duration((feed.clock_sample - feed.first).value);
-      feed.clock_sample = feed.first;
-      feed.clock_time = saturating_add(feed.clock_time, -back);
-      feed.frames.clock_sample = feed.clock_sample.value;
-      feed.frames.clock_time = feed.clock_time;
-    }
   } else {
     feed.lost = past.lost;
     feed.missing = past.missing;
