@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace spillway::apps {
 
@@ -15,6 +16,8 @@ struct RecordArguments {
   bool quiet = false;
   bool json = false;
   std::optional<double> duration_s;
+  std::string durability;   // of all recordings; empty: as the configuration says
+  bool compatible = false;  // all HDF5 recordings
 };
 int record(const RecordArguments& arguments);
 
@@ -23,6 +26,21 @@ struct InfoArguments {
   bool json = false;
 };
 int info(const InfoArguments& arguments);
+
+struct RecoverArguments {
+  std::string path;    // an unfinished recording, or a directory of them
+  std::string output;  // empty: named after the path
+  bool json = false;
+};
+// 0 everything acknowledged was saved, 3 not everything, 1 nothing to save, or an error.
+int recover(const RecoverArguments& arguments);
+
+struct VerifyArguments {
+  std::vector<std::string> paths;
+  bool json = false;
+};
+// 0 they hold, 1 one of them does not, or can't be read.
+int verify(const VerifyArguments& arguments);
 
 struct DemoArguments {
   std::string output_directory = "spillway-demo";

@@ -124,7 +124,7 @@ void add_uses(GraphFacts& facts, const Configuration& configuration) {
     for (GraphItem& item : facts.items) {
       if (!record.streams.empty() && std::ranges::count(record.streams, item.name) == 0) continue;
       constexpr std::string_view placeholder = "{stream}";
-      std::string path = record.path;
+      std::string path = record.options.path;
       for (std::size_t at = path.find(placeholder); at != std::string::npos;
            at = path.find(placeholder, at + item.name.size()))
         path.replace(at, placeholder.size(), item.name);

@@ -7,6 +7,8 @@
 
 #include "commands.hpp"
 #include "run.hpp"
+#include "spillway/channels/error.hpp"
+#include "spillway/storage/journal.hpp"
 #include "spillway/storage/recording.hpp"
 
 namespace spillway::apps {
@@ -20,9 +22,20 @@ const char* cause_of(const Gap& gap) {
     case Absence::missing: return "missing at the source";
     case Absence::lost_upstream: return "lost before the graph";
     case Absence::lost: return "lost before the recorder";
+    case Absence::not_written: return "read, but could not be written";
+    case Absence::damaged: return "recorded, and damaged since";
     case Absence::mixed: break;
   }
   return "lost and missing, mixed";
+}
+
+const char* guard_name(Recording::Guard guard) {
+  switch (guard) {
+    case Recording::Guard::seal: return "seal";
+    case Recording::Guard::journal: return "journal";
+    case Recording::Guard::none: break;
+  }
+  return "nothing";
 }
 
 // How many samples have which quality, by the quality's byte.
@@ -135,16 +148,82 @@ Json json_of(const Recording& recording, std::size_t index) {
   return json;
 }
 
+// What can be said of whoever records, or recorded, into a file that is not sealed.
+struct Recorder {
+  enum class Life { lives, ended, unknown } life = Life::unknown;
+  std::uint64_t commits = 0;
+};
+
+Recorder recorder_of(const std::string& part) {
+  const std::string_view ending = ".part";
+  if (!part.ends_with(ending)) return {};
+  const std::string journal = JournalWriter::name_for(part.substr(0, part.size() - ending.size()));
+  if (system_file_calls().kind(journal.c_str()) != PathKind::file) return {};
+  try {
+    const JournalReader reader(journal, system_file_calls());
+    return {reader.in_use() ? Recorder::Life::lives : Recorder::Life::ended, reader.commits()};
+  } catch (const Error&) {
+    return {};  // a journal that can't be read tells nothing
+  }
+}
+
+// As a shell takes it.
+std::string quoted(const std::string& path) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,";
+  if (path.find_first_not_of(plain) == std::string::npos) return path;
+  std::string text = "'";
+  for (const char c : path) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
+std::string recover_command(const std::string& path) { return "spillway recover " + quoted(path); }
+
+void print_unfinished(const Recording& recording, const Recorder& recorder) {
+  std::string safe;
+  for (const RecordedStream& s : recording.streams())
+    safe += fmt::format("{}{} of {}", safe.empty() ? "" : ", ", human_count(s.rows), s.info.name);
+  if (safe.empty()) safe = "nothing";
+  switch (recorder.life) {
+    case Recorder::Life::lives:
+      tell(stdout, "Its recorder lives: it is still growing. Readable now: {}.\n", safe);
+      return;
+    case Recorder::Life::ended:
+      tell(stdout,
+           "Its recorder ended without sealing it. Safe by its journal ({} commits): {}.\n"
+           "To save it: {}\n",
+           human_count(recorder.commits), safe, recover_command(recording.path()));
+      return;
+    case Recorder::Life::unknown: break;
+  }
+  tell(
+      stdout,
+      "It is still growing, or its recorder ended without sealing it; there is no journal to tell. "
+      "Readable: {}.\n"
+      "If its recorder has ended, save it: {}\n",
+      safe, recover_command(recording.path()));
+}
+
+Json json_of(const Recording& recording, const Recorder& recorder) {
+  Json json{{"recorder", recorder.life == Recorder::Life::lives   ? "lives"
+                         : recorder.life == Recorder::Life::ended ? "ended"
+                                                                  : "unknown"},
+            {"commits", recorder.commits}};
+  if (recorder.life != Recorder::Life::lives) json["command"] = recover_command(recording.path());
+  return json;
+}
+
 }  // namespace
 
 int info(const InfoArguments& arguments) {
   const Recording recording = Recording::open(arguments.path);
   if (arguments.json) {
-    Json json{{"path", recording.path()},
-              {"title", recording.title()},
-              {"status", recording.status()},
-              {"start_time", recording.start_time()},
-              {"end_time", recording.end_time()}};
+    Json json{{"path", recording.path()},           {"title", recording.title()},
+              {"status", recording.status()},       {"start_time", recording.start_time()},
+              {"end_time", recording.end_time()},   {"checked_by", guard_name(recording.guard())},
+              {"events", recording.events().size()}};
+    if (recording.status() == "recording")
+      json["unfinished"] = json_of(recording, recorder_of(recording.path()));
     json["streams"] = Json::array();
     for (std::size_t i = 0; i < recording.streams().size(); ++i)
       json["streams"].push_back(json_of(recording, i));
@@ -155,10 +234,7 @@ int info(const InfoArguments& arguments) {
        recording.title().empty() ? "(no title)" : recording.title());
   tell(stdout, "{}, started {}{}{}\n", recording.status(), recording.start_time(),
        recording.end_time().empty() ? "" : ", ended ", recording.end_time());
-  if (recording.status() == "recording")
-    tell(stdout,
-         "It is still growing, or its recorder ended without sealing it; what was flushed is "
-         "readable.\n");
+  if (recording.status() == "recording") print_unfinished(recording, recorder_of(recording.path()));
   for (std::size_t i = 0; i < recording.streams().size(); ++i) print_stream(recording, i);
   return 0;
 }

@@ -50,6 +50,8 @@ int main(int argc, char** argv) {
       "  spillway record experiment.yaml -o data/\n"
       "  spillway graph experiment.yaml -o experiment.svg\n"
       "  spillway info data/run.h5\n"
+      "  spillway verify data/run.h5\n"
+      "  spillway recover data/run.h5.part\n"
       "  spillway channels\n"
       "  spillway tail ecg --every 1");
 
@@ -68,12 +70,26 @@ int main(int argc, char** argv) {
   CLI::Option* duration_option =
       record_command->add_option("-d,--duration", duration, "stop after so many seconds");
   record_command->add_flag("-f,--force", record.force, "replace recordings that exist");
+  record_command
+      ->add_option("--durability", record.durability,
+                   "what a flush of all recordings promises, whatever the configuration says")
+      ->check(CLI::IsMember({"full", "process", "none"}));
+  record_command->add_flag("--compat", record.compatible,
+                           "HDF5 files that HDF5 1.8 reads; they can't be read while they grow");
   record_command->add_flag("-q,--quiet", record.quiet,
                            "no status line and no summary, errors only");
   record_command->add_flag("--json", record.json, "the summary as JSON on standard output");
   record_command->footer(
       "SIGINT (Ctrl-C) and SIGTERM stop cleanly: everything is flushed, sealed and reported.\n"
-      "While it grows a recording is called <path>.part.");
+      "While it grows a recording is called <path>.part, with <path>.journal beside it;\n"
+      "'spillway recover' makes a recording of these after a crash.\n"
+      "What was flushed, each second unless the configuration says otherwise, survives with\n"
+      "  --durability full     a power cut, a crash of the system, the end of the process "
+      "(default)\n"
+      "  --durability process  the end of the process, however it comes\n"
+      "  --durability none     nothing before the file is sealed; for benchmarks\n"
+      "On a full disk it waits for room, and goes on in <path>-0002; what was lost is named.\n"
+      "See docs/durability.md.");
   record_command->callback([&] {
     if (*duration_option) record.duration_s = duration;
     status = apps::record(record);
@@ -81,9 +97,40 @@ int main(int argc, char** argv) {
 
   apps::InfoArguments info;
   CLI::App* info_command = app.add_subcommand("info", "What a recording holds, and what it lacks");
-  info_command->add_option("file", info.path, "an HDF5 recording, finished or not")->required();
+  info_command->add_option("file", info.path, "a recording, finished or not")->required();
   info_command->add_flag("--json", info.json, "as JSON");
   info_command->callback([&] { status = checked_output(apps::info(info)); });
+
+  apps::RecoverArguments recover;
+  CLI::App* recover_command =
+      app.add_subcommand("recover", "Save what a recording holds whose program or machine died");
+  recover_command
+      ->add_option("path", recover.path,
+                   "the .part file, its .journal, the name it was to get, or a directory")
+      ->required();
+  recover_command->add_option("-o,--output", recover.output,
+                              "default: run.recovered.h5 beside run.h5.part");
+  recover_command->add_flag("--json", recover.json, "as JSON on standard output");
+  recover_command->footer(
+      "Reads the unfinished recording and writes a new one; the old one is never changed. May be\n"
+      "interrupted and repeated. See docs/recovery.md.\n"
+      "Exit status: 0 everything that was acknowledged is saved; 3 something is not, and is "
+      "named;\n"
+      "1 nothing to save, or an error.\n"
+      "Examples:\n"
+      "  spillway recover data/run.h5.part\n"
+      "  spillway recover data/");
+  recover_command->callback([&] { status = checked_output(apps::recover(recover)); });
+
+  apps::VerifyArguments verify;
+  CLI::App* verify_command = app.add_subcommand(
+      "verify", "Prove from recordings alone that they are whole and consistent");
+  verify_command->add_option("file", verify.paths, "recordings, finished or not")->required();
+  verify_command->add_flag("--json", verify.json, "as JSON on standard output");
+  verify_command->footer(
+      "Checks the checksum of every byte, then layout, continuity, accounting and times.\n"
+      "Exit status: 0 all hold; 1 one does not, or can't be read.");
+  verify_command->callback([&] { status = checked_output(apps::verify(verify)); });
 
   apps::ChannelsArguments channels;
   CLI::App* channels_command =

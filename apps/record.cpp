@@ -47,6 +47,7 @@ void print_json(const RunResult& result) {
   json["recordings"] = Json::array();
   for (const RecordingReport& r : result.report.recordings) {
     Json recording{{"path", r.path},
+                   {"files", r.files},
                    {"bytes", r.bytes},
                    {"complete", r.ending.complete},
                    {"reason", r.ending.reason}};
@@ -55,7 +56,8 @@ void print_json(const RunResult& result) {
                                       {"produced", s.counts.produced},
                                       {"recorded", s.counts.recorded},
                                       {"lost", s.counts.lost},
-                                      {"missing", s.counts.missing}});
+                                      {"missing", s.counts.missing},
+                                      {"acknowledged", s.acknowledged.value}});
     json["recordings"].push_back(std::move(recording));
   }
   json["graph"] = json_of(result.graph);
@@ -69,7 +71,12 @@ int record(const RecordArguments& arguments) {
   if (arguments.duration_s && !(*arguments.duration_s > 0.0 && *arguments.duration_s <= 1e9))
     throw Error(fmt::format("--duration {}: allowed are more than 0 and up to 1e9 seconds",
                             *arguments.duration_s));
-  const Configuration configuration = read_configuration(arguments.configuration);
+  Configuration configuration = read_configuration(arguments.configuration);
+  for (RecordConfiguration& recording : configuration.recordings) {
+    RecordOptions& options = recording.options;
+    if (!arguments.durability.empty()) options.durability = durability_from(arguments.durability);
+    options.compatible |= arguments.compatible && !options.path.ends_with(".csv");
+  }
   Engine engine(engine_options(configuration));
   Subscription& events = engine.subscribe(4096);
   const Existing existing = arguments.force ? Existing::replace : Existing::refuse;

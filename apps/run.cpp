@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
+#include <string>
 #include <thread>
 
 namespace spillway::apps {
@@ -47,22 +49,51 @@ struct Totals {
   std::uint64_t recorded = 0;
   std::uint64_t lost = 0;
   std::uint64_t missing = 0;
-  std::uint64_t lag = 0;
   std::uint64_t bytes = 0;
+  bool waiting_for_room = false;
+  std::optional<std::chrono::seconds> full_in;
 };
 
 Totals total(const std::vector<RecordingStatus>& all) {
   Totals totals;
   for (const RecordingStatus& r : all) {
     totals.bytes += r.bytes;
+    totals.waiting_for_room |= r.waiting_for_room;
+    if (r.full_in) totals.full_in = std::min(*r.full_in, totals.full_in.value_or(*r.full_in));
     for (const auto& s : r.streams) {
       totals.recorded += s.recorded;
       totals.lost += s.lost;
       totals.missing += s.missing;
-      totals.lag = std::max(totals.lag, s.lag);
     }
   }
   return totals;
+}
+
+// How far what is acknowledged is behind what was pushed: in seconds where there is a rate, else
+// in samples.
+std::string unsaved(const Engine& engine) {
+  double seconds = 0.0;
+  std::uint64_t samples = 0;
+  for (const RecordingStatus& r : engine.status())
+    for (const auto& s : r.streams) {
+      const std::optional<Rate>& rate = engine.stream(s.name).info().rate;
+      if (rate)
+        seconds = std::max(seconds, static_cast<double>(s.unacknowledged) / rate->hertz().value);
+      else
+        samples = std::max(samples, s.unacknowledged);
+    }
+  if (seconds == 0.0 && samples > 0) return human_count(samples) + " samples";
+  return fmt::format("{:.1f} s", seconds);
+}
+
+std::string room(const Totals& totals) {
+  if (totals.waiting_for_room) return "  DISK FULL, waiting for room";
+  constexpr auto worth_telling = std::chrono::hours(24);
+  if (!totals.full_in || *totals.full_in > worth_telling) return "";
+  const auto left = totals.full_in->count();
+  if (left >= 3600) return fmt::format("  disk full in {:.1f} h", static_cast<double>(left) / 3600);
+  return left >= 120 ? fmt::format("  disk full in {} min", left / 60)
+                     : fmt::format("  disk full in {} s", left);
 }
 
 // Worth a line of its own while it runs; the rest shows in the status line and the report.
@@ -70,7 +101,9 @@ bool is_news(EventKind kind) {
   return kind == EventKind::samples_lost || kind == EventKind::falling_behind ||
          kind == EventKind::recording_failed || kind == EventKind::source_failed ||
          kind == EventKind::wait_ended || kind == EventKind::node_failed ||
-         kind == EventKind::graph_changed;
+         kind == EventKind::graph_changed || kind == EventKind::disk_filling ||
+         kind == EventKind::disk_full || kind == EventKind::recording_resumed ||
+         kind == EventKind::master_failed;
 }
 
 void show_events(Subscription& events, StatusLine& line, bool quiet, int& shown) {
@@ -133,9 +166,9 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
     const double rate = since > 0.0 ? static_cast<double>(t.recorded - last_recorded) / since : 0.0;
     last_time = now;
     last_recorded = t.recorded;
-    line.show(fmt::format("{:6.1f} s  {} samples recorded  {}/s  lag {}  lost {}  missing {}  {}",
+    line.show(fmt::format("{:6.1f} s  {} samples  {}/s  unsaved {}{}  lost {}  missing {}  {}",
                           elapsed(), human_count(t.recorded),
-                          human_count(static_cast<std::uint64_t>(rate)), human_count(t.lag),
+                          human_count(static_cast<std::uint64_t>(rate)), unsaved(engine), room(t),
                           human_count(t.lost), human_count(t.missing), human_bytes(t.bytes)));
   }
   RunResult result;
@@ -160,7 +193,10 @@ void print_summary(const RunResult& result) {
   tell(stdout, "{} after {:.2f} s\n", result.interrupted ? "stopped by a signal" : "finished",
        result.seconds);
   for (const RecordingReport& r : result.report.recordings) {
-    tell(stdout, "\n{}  {}{}\n", r.path, human_bytes(r.bytes),
+    const std::string others = r.files.size() > 1 ? fmt::format(" and {} more files, the last {}",
+                                                                r.files.size() - 1, r.files.back())
+                                                  : "";
+    tell(stdout, "\n{}{}  {}{}\n", r.path, others, human_bytes(r.bytes),
          r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
     std::size_t width = 6;
     for (const auto& s : r.streams) width = std::max(width, s.name.size());

@@ -24,6 +24,7 @@
 #include "report.hpp"
 #include "ring.hpp"
 #include "spillway/channels/error.hpp"
+#include "storage.hpp"
 #include "table.hpp"
 
 namespace {
@@ -42,6 +43,7 @@ struct Arguments {
   std::vector<std::string> workloads;
   std::vector<double> intervals_us;
   std::string isa;
+  std::string directory = ".";
 };
 
 struct Parts {
@@ -50,6 +52,7 @@ struct Parts {
   bool jitter = false;
   bool filters = false;
   bool graph = false;
+  bool storage = false;
 };
 
 template <class T>
@@ -105,6 +108,15 @@ GraphOptions graph_options(const Arguments& a) {
   return options;
 }
 
+StorageOptions storage_options(const Arguments& a) {
+  StorageOptions options;
+  options.rounds = chosen(a.rounds, a.quick ? std::uint64_t{3} : options.rounds);
+  options.samples = a.samples != 0 ? a.samples : a.quick ? std::uint64_t{1} << 25 : options.samples;
+  options.directory = a.directory;
+  options.only = a.workloads;
+  return options;
+}
+
 // CLI::Range lets "nan" through, which is neither below nor above.
 std::string a_number(const std::string& text) {
   return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is not a number" : "";
@@ -139,7 +151,11 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
   const JitterOptions jitter = jitter_options(a);
   const FilterOptions filters = filter_options(a);
   const GraphOptions graph = graph_options(a);
+  const StorageOptions storage = storage_options(a);
   if (!a.isa.empty()) use_isa(a.isa);
+  if (parts.storage)
+    for (std::string& warning : storage_warnings(a.directory))
+      results.warnings.push_back(std::move(warning));
   if (parts.ring)
     results.settings.insert(results.settings.end(),
                             {{"ring rounds", std::to_string(ring.rounds)},
@@ -163,6 +179,11 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
                             {{"graph rounds", std::to_string(graph.rounds)},
                              {"graph samples", std::to_string(graph.samples)},
                              {"graph instruction set", isa_in_use()}});
+  if (parts.storage)
+    results.settings.insert(results.settings.end(),
+                            {{"storage rounds", std::to_string(storage.rounds)},
+                             {"storage samples", std::to_string(storage.samples)},
+                             {"storage directory", file_system_of(storage.directory)}});
   print(heading(results));
   Progress progress;
   const Disturbance disturbance;
@@ -179,6 +200,7 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
   if (parts.jitter) keep(measure_jitter(jitter, cores, progress, remarks, show));
   if (parts.filters) keep(measure_filters(filters, cores.at(0), clock, progress, show));
   if (parts.graph) keep(measure_graph(graph, cores.at(0), clock, progress, show));
+  if (parts.storage) keep(measure_storage(storage, progress, show));
   for (std::string& warning : disturbance.warnings(clock)) remarks.push_back(std::move(warning));
   if (!remarks.empty()) print("\n");
   for (std::string& remark : remarks) {
@@ -204,7 +226,7 @@ void write_report(const std::vector<std::string>& paths, const std::string& outp
 int main(int argc, char** argv) {
   CLI::App app(
       "How long a push takes, how late a sample comes, how punctually this machine wakes a thread, "
-      "what filters and graphs cost.",
+      "what filters, graphs and recordings cost.",
       "rt-bench");
   app.footer(
       "Exit status: 0 all went well; 1 an error, told in one line; 128 and the signal if one "
@@ -240,6 +262,12 @@ int main(int argc, char** argv) {
     command->add_option("--seconds", arguments.seconds, "how long each row is measured")
         ->check(CLI::Range(0.001, 3600.0))
         ->check(a_number);
+  };
+  const auto placed = [&](CLI::App* command) {
+    command
+        ->add_option("--directory", arguments.directory,
+                     "where recordings are made, and removed; default: the current one")
+        ->check(CLI::ExistingDirectory);
   };
   Parts parts;
   CLI::App* ring = app.add_subcommand("ring", "The ring beside the queues people know");
@@ -280,11 +308,23 @@ int main(int argc, char** argv) {
       ->delimiter(',');
   graph->callback([&] { parts.graph = true; });
 
-  CLI::App* everything = app.add_subcommand("all", "ring, path, jitter, filters and graph");
+  CLI::App* storage =
+      app.add_subcommand("storage", "What recording costs beside raw writes, HDF5, h5py, CSV");
+  measuring(storage);
+  sampled(storage);
+  placed(storage);
+  storage->add_option("--workload", arguments.workloads, "only these workloads")
+      ->check(CLI::IsMember(storage_workloads()))
+      ->delimiter(',');
+  storage->callback([&] { parts.storage = true; });
+
+  CLI::App* everything =
+      app.add_subcommand("all", "ring, path, jitter, filters, graph and storage");
   measuring(everything);
   sampled(everything);
   timed(everything);
-  everything->callback([&] { parts = {true, true, true, true, true}; });
+  placed(everything);
+  everything->callback([&] { parts = {true, true, true, true, true, true}; });
 
   std::vector<std::string> files;
   std::string output = "report.html";
@@ -299,8 +339,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     if (app.get_subcommands().empty())
       throw Error(
-          "one of ring, path, jitter, filters, graph, all, report is wanted; rt-bench --help tells "
-          "more");
+          "one of ring, path, jitter, filters, graph, storage, all, report is wanted; rt-bench "
+          "--help tells more");
     if (*report_command) {
       write_report(files, output);
     } else {

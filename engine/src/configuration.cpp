@@ -136,15 +136,87 @@ SourceConfiguration source_from(const yaml::Value& value) {
   }
 }
 
+std::uint64_t size_from(const yaml::Value& value) {
+  const double bytes =
+      value.with_unit({{"MiB", 0x1p20}, {"GiB", 0x1p30}, {"KiB", 0x1p10}, {"TiB", 0x1p40}});
+  if (!(bytes >= 1.0 && bytes <= 0x1p60)) value.fail("must be from 1 KiB to 2^20 TiB");
+  return static_cast<std::uint64_t>(bytes);
+}
+
+// Split and Keep: {size: 1 GiB, duration: 1 h}, one of them or both.
+template <class Limits>
+Limits limits_from(const yaml::Value& value) {
+  const yaml::Map map = value.map();
+  map.allow_only({"size", "duration"});
+  Limits limits;
+  if (const auto v = map.find("size")) limits.bytes = size_from(*v);
+  if (const auto v = map.find("duration")) {
+    limits.duration = v->duration();
+    if (limits.duration < std::chrono::seconds(1)) v->fail("at least 1 s is needed");
+  }
+  if (!limits.any()) value.fail("needs a size, a duration or both");
+  return limits;
+}
+
+// What is wrong with the value under `key`, with its place.
+template <class Read>
+auto read_at(const yaml::Value& value, Read read) -> decltype(read(value.text())) {
+  try {
+    return read(value.text());
+  } catch (const Error& e) {
+    value.fail(e.what());
+  }
+}
+
 RecordConfiguration record_from(const yaml::Value& value) {
   const yaml::Map map = value.map();
-  map.allow_only({"path", "flush", "streams"});
+  map.allow_only({"path", "flush", "streams", "durability", "compression", "threads", "compatible",
+                  "form", "split", "master", "keep"});
   RecordConfiguration record;
+  RecordOptions& options = record.options;
   record.where = value.where();
-  record.path = expand(map.require("path"));
+  options.path = expand(map.require("path"));
+  const bool is_csv = options.path.ends_with(".csv");
+  const auto only_hdf5 = [&](const yaml::Value& v) {
+    if (is_csv) v.fail("is for HDF5 recordings, and this is a CSV");
+  };
   if (const auto v = map.find("flush")) {
-    record.flush = v->duration();
-    if (record.flush < std::chrono::milliseconds(1)) v->fail("at least 1 ms is needed");
+    options.flush = v->duration();
+    if (options.flush < std::chrono::milliseconds(1)) v->fail("at least 1 ms is needed");
+  }
+  if (const auto v = map.find("durability"))
+    options.durability = read_at(*v, [](const std::string& t) { return durability_from(t); });
+  if (const auto v = map.find("compression")) {
+    only_hdf5(*v);
+    options.compression = static_cast<int>(v->integer(0, 12));
+  }
+  if (const auto v = map.find("threads")) {
+    only_hdf5(*v);
+    if (options.compression == 0) v->fail("these are threads that compress; needs a compression");
+    options.compression_threads = static_cast<std::size_t>(v->integer(0, 64));
+  }
+  if (const auto v = map.find("compatible")) {
+    only_hdf5(*v);
+    options.compatible = v->yes_or_no();
+  }
+  if (const auto v = map.find("form")) {
+    if (!is_csv) v->fail("is for CSV recordings");
+    options.form = read_at(*v, [](const std::string& t) { return csv_form_from(t); });
+  }
+  if (const auto v = map.find("split")) options.split = limits_from<Split>(*v);
+  if (const auto v = map.find("master")) {
+    only_hdf5(*v);
+    options.master = v->yes_or_no();
+    if (options.master && !options.split.any())
+      v->fail("a master shows several files as one; needs a split");
+  }
+  if (const auto v = map.find("keep")) {
+    if (!options.split.any()) v->fail("only whole files can be deleted; needs a split");
+    options.keep = limits_from<Keep>(*v);
+    if (options.keep.bytes > 0 && options.keep.bytes < options.split.bytes)
+      v->fail("the size is less than that of one file");
+    if (options.keep.duration > Time(0) && options.keep.duration < options.split.duration)
+      v->fail("the duration is less than that of one file");
   }
   if (const auto v = map.find("streams"))
     for (const yaml::Value& s : v->list()) record.streams.push_back(s.text());
@@ -291,25 +363,29 @@ std::vector<std::string> set_up(Engine& engine, const Configuration& configurati
   const std::vector<std::string> known = engine.names();
   for (const RecordConfiguration& record : configuration.recordings) {
     const std::vector<std::string>& streams = record.streams.empty() ? known : record.streams;
-    const auto add = [&](std::string path, const std::vector<std::string>& names) {
+    const std::string& wanted = record.options.path;
+    const auto add = [&](const std::string& path, const std::vector<std::string>& names) {
       std::vector<Signal> signals;
       for (const std::string& name : names) signals.push_back({name});
-      engine.record({(fs::path(output_directory) / path).string(), record.flush, existing},
-                    std::move(signals));
+      RecordOptions options = record.options;
+      options.path = (fs::path(output_directory) / path).string();
+      options.existing = existing;
+      engine.record(std::move(options), std::move(signals));
     };
     constexpr std::string_view placeholder = "{stream}";
-    const std::size_t at = record.path.find(placeholder);
+    const std::size_t at = wanted.find(placeholder);
     try {
       if (at == std::string::npos) {
-        if (record.path.ends_with(".csv") && streams.size() != 1)
+        if (wanted.ends_with(".csv") && record.options.form == CsvOptions::Form::wide &&
+            streams.size() != 1)
           throw Error(
-              fmt::format("{}: wide CSV holds one stream, not {}; name one under 'streams', or put "
-                          "{{stream}} into the path for a file each",
-                          record.path, streams.size()));
-        add(record.path, streams);
+              fmt::format("{}: wide CSV holds one stream, not {}; name one under 'streams', put "
+                          "{{stream}} into the path for a file each, or take 'form: long'",
+                          wanted, streams.size()));
+        add(wanted, streams);
       } else {
         for (const std::string& name : streams) {
-          std::string path = record.path;
+          std::string path = wanted;
           for (std::size_t p = path.find(placeholder); p != std::string::npos;
                p = path.find(placeholder, p + name.size()))
             path.replace(p, placeholder.size(), name);

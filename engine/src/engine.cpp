@@ -15,6 +15,7 @@
 #include "spillway/channels/error.hpp"
 #include "spillway/filters/graph.hpp"
 #include "spillway/storage/csv_sink.hpp"
+#include "spillway/storage/hdf5_master.hpp"
 #include "spillway/storage/hdf5_sink.hpp"
 #include "streams.hpp"
 
@@ -22,13 +23,66 @@ namespace spillway {
 
 namespace {
 
-std::unique_ptr<Sink> sink_for(const RecordOptions& options) {
+using TellFile = std::function<void(const FileNote&)>;
+
+// What makes no sense.
+void check(const RecordOptions& options) {
+  const auto refuse_if = [&](bool wrong, const char* what) {
+    if (wrong) throw Error(fmt::format("{}: {}", options.path, what));
+  };
+  const RecordOptions none{options.path};
+  const bool is_csv = options.path.ends_with(".csv");
+  refuse_if(options.flush <= std::chrono::nanoseconds(0), "the flush interval must be positive");
+  refuse_if(options.compression < 0 || options.compression > 12, "compression is from 0 to 12");
+  refuse_if(options.compression_threads > 64, "compression takes at most 64 threads");
+  refuse_if(is_csv && options.compression > 0, "compression is for HDF5; a CSV is plain text");
+  refuse_if(is_csv && options.compatible, "compatible is for HDF5");
+  refuse_if(is_csv && options.master, "a master file is for HDF5");
+  refuse_if(!is_csv && options.form != none.form, "the form, wide or long, is that of a CSV");
+  refuse_if(options.split.duration < std::chrono::nanoseconds(0) ||
+                options.keep.duration < std::chrono::nanoseconds(0),
+            "a duration must not be negative");
+  refuse_if(options.master && !options.split.any(),
+            "a master file shows several files as one; it needs a split");
+  refuse_if(options.keep.any() && !options.split.any(),
+            "only whole files can be deleted; to keep only so much needs a split");
+  refuse_if(options.keep.bytes > 0 && options.keep.bytes < options.split.bytes,
+            "less is to be kept than one file has");
+  refuse_if(options.keep.duration > std::chrono::nanoseconds(0) &&
+                options.keep.duration < options.split.duration,
+            "less is to be kept than one file lasts");
+}
+
+std::unique_ptr<Sink> sink_for(const RecordOptions& options, TellFile tell) {
   const auto ends = [&](std::string_view suffix) { return options.path.ends_with(suffix); };
+  NumberedSink::Make make;
   if (ends(".h5") || ends(".hdf5") || ends(".nxs"))
-    return std::make_unique<Hdf5Sink>(options.path, options.existing);
-  if (ends(".csv")) return std::make_unique<CsvSink>(options.path, options.existing);
-  throw Error(fmt::format("{}: unknown kind of recording; a path ends in .h5, .hdf5, .nxs or .csv",
-                          options.path));
+    make = [options](const std::string& path) {
+      return std::make_unique<Hdf5Sink>(
+          path, options.existing,
+          Hdf5Options{options.durability, options.compression, options.compression_threads,
+                      options.compatible});
+    };
+  else if (ends(".csv"))
+    make = [options](const std::string& path) {
+      return std::make_unique<CsvSink>(path, options.existing,
+                                       CsvOptions{options.form, options.durability});
+    };
+  else
+    throw Error(fmt::format(
+        "{}: unknown kind of recording; a path ends in .h5, .hdf5, .nxs or .csv", options.path));
+  check(options);
+  std::function<void(const std::vector<std::string>&)> make_master;
+  if (options.master)
+    make_master = [master = std::make_shared<Hdf5Master>(options.path, options.existing)](
+                      const std::vector<std::string>& files) { master->update(files); };
+  return std::make_unique<NumberedSink>(NumberedOptions{.path = options.path,
+                                                        .existing = options.existing,
+                                                        .split = options.split,
+                                                        .keep = options.keep,
+                                                        .make_master = std::move(make_master),
+                                                        .tell = std::move(tell)},
+                                        std::move(make));
 }
 
 }  // namespace
@@ -91,10 +145,27 @@ struct Engine::Impl {
   std::atomic<bool> source_failed{false};
   std::mutex mutex;  // errors, and the stop signal sources sleep on
   std::condition_variable stop_signal;
+  std::condition_variable watcher_signal;
   std::vector<std::string> errors;
+  std::thread watcher;
+  bool watching = true;  // under mutex
 
-  void publish(const Event& event) {
+  void publish(Event event) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    event.time_ns = std::chrono::nanoseconds(now).count();
     for (const auto& s : subscriptions) s->offer(event);
+    for (const auto& r : recorders) r->tell(event);
+  }
+  void publish(const FileNote& note) {
+    const auto kind = [&] {
+      switch (note.kind) {
+        case FileNote::Kind::begun: return EventKind::recording_created;
+        case FileNote::Kind::sealed: return EventKind::recording_sealed;
+        case FileNote::Kind::no_master: return EventKind::master_failed;
+        default: return EventKind::recording_deleted;
+      }
+    }();
+    publish({kind, note.path, 0, 0, note.text});
   }
   void must_be_building(const char* what) const {
     if (started) throw Error(fmt::format("engine: {} is for before start()", what));
@@ -104,6 +175,7 @@ struct Engine::Impl {
     return *live;
   }
   void run_source(Task& task) noexcept;
+  void watch();
   void stop_sources() noexcept;
   // A `reason`: why the recordings are not complete.
   Report stop(const std::string& reason) noexcept;
@@ -150,6 +222,17 @@ void Engine::Impl::run_source(Task& task) noexcept {
     failed("threw something that is no std::exception");
   }
   sources_left.fetch_sub(1, std::memory_order_acq_rel);
+}
+
+// A recorder that its sink holds up can't say that it falls behind.
+void Engine::Impl::watch() {
+  constexpr auto interval = std::chrono::milliseconds(10);
+  std::unique_lock lock(mutex);
+  while (!watcher_signal.wait_for(lock, interval, [&] { return !watching; })) {
+    lock.unlock();
+    for (auto& recorder : recorders) recorder->watch();
+    lock.lock();
+  }
 }
 
 void Engine::Impl::stop_sources() noexcept {
@@ -209,7 +292,8 @@ std::vector<std::string> Engine::names() const {
 
 void Engine::record(RecordOptions options, std::vector<Signal> signals) {
   impl_->must_be_building("record");
-  record(sink_for(options), options.flush, std::move(signals));
+  record(sink_for(options, [this](const FileNote& note) { impl_->publish(note); }), options.flush,
+         std::move(signals));
 }
 
 void Engine::record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
@@ -242,7 +326,7 @@ void Engine::start() {
   info.configuration = self.options.configuration;
   self.live =
       std::make_unique<LiveGraph>(self.graph.spec_, self.streams, self.options.graph_threads,
-                                  [&self](const Event& e) { self.publish(e); });
+                                  [&self](Event e) { self.publish(std::move(e)); });
   info.provenance = self.live->provenance();
   for (const Publication& publication : self.options.publish)
     (void)self.streams.get(publication.stream);
@@ -265,9 +349,12 @@ void Engine::start() {
     for (std::size_t i = 0; i < self.wanted.size(); ++i) {
       info.streams.clear();
       for (const Recorder::Input& input : inputs[i]) info.streams.push_back(input.stream->info());
-      self.recorders.push_back(
-          std::make_unique<Recorder>(std::move(self.wanted[i].sink), self.wanted[i].flush, info,
-                                     inputs[i], [&self](const Event& e) { self.publish(e); }));
+      self.recorders.push_back(std::make_unique<Recorder>(
+          std::move(self.wanted[i].sink), self.wanted[i].flush, info, inputs[i],
+          [&self](Event e) { self.publish(std::move(e)); },
+          [&self, position = GraphLogPosition{}]() mutable {
+            return self.live->log_lines(position);
+          }));
     }
   } catch (...) {
     for (auto& recorder : self.recorders) recorder->abandon();
@@ -278,6 +365,7 @@ void Engine::start() {
   self.running = true;
   self.publish({EventKind::started, self.options.title, 0, 0, ""});
   for (auto& recorder : self.recorders) recorder->start();
+  if (!self.recorders.empty()) self.watcher = std::thread([&self] { self.watch(); });
   self.live->start();
   self.sources_left = self.sources.size();
   for (Impl::Task& task : self.sources)
@@ -320,6 +408,7 @@ Report Engine::Impl::stop(const std::string& reason) noexcept {
   if (!self.started || self.stopped) return report;
   self.stopped = true;
   self.stop_sources();
+  for (auto& recorder : self.recorders) recorder->hurry();
   self.live->finish();
   for (auto& recorder : self.recorders) {
     report.recordings.push_back(recorder->finish(reason));
@@ -331,6 +420,12 @@ Report Engine::Impl::stop(const std::string& reason) noexcept {
                                   : fmt::format("{}: {}", r.path, r.ending.reason));
     }
   }
+  {
+    const std::scoped_lock lock(self.mutex);
+    self.watching = false;
+  }
+  self.watcher_signal.notify_all();
+  if (self.watcher.joinable()) self.watcher.join();
   for (std::string& e : self.errors) report.errors.push_back(std::move(e));
   self.errors.clear();
   self.recorders.clear();

@@ -19,6 +19,11 @@ const char* to_string(EventKind kind) noexcept {
     case EventKind::recording_saved: return "recording saved";
     case EventKind::recording_sealed: return "recording sealed";
     case EventKind::recording_failed: return "recording failed";
+    case EventKind::disk_filling: return "disk filling";
+    case EventKind::disk_full: return "disk full";
+    case EventKind::recording_resumed: return "recording resumed";
+    case EventKind::recording_deleted: return "recording deleted";
+    case EventKind::master_failed: return "master failed";
     case EventKind::wait_ended: return "wait ended";
     case EventKind::node_failed: return "node failed";
     case EventKind::graph_changed: return "graph changed";

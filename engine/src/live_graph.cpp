@@ -9,6 +9,7 @@
 
 #include "graph_parts.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/filters/graph_log_json.hpp"
 
 namespace spillway {
 
@@ -75,6 +76,9 @@ constexpr auto shortest_nap = std::chrono::microseconds(100);
 
 // Of one part: about 100 MB.
 constexpr std::size_t most_log_entries = std::size_t{1} << 20;
+
+// Among the last so many a wait that goes on is looked for.
+constexpr std::size_t growing_entries = 64;
 
 }  // namespace
 
@@ -420,9 +424,8 @@ void LiveGraph::tell(Part& part, const GraphRunnerEntry& entry) {
       const NodeSpec& node = spec.nodes[entry.node];
       // An input that stays away is one entry and not one a block, also where others stay away
       // meanwhile.
-      constexpr std::size_t others = 64;
       auto& entries = part.log.log.entries;
-      for (std::size_t k = entries.size(); k-- > 0 && k + others >= entries.size();) {
+      for (std::size_t k = entries.size(); k-- > 0 && k + growing_entries >= entries.size();) {
         auto* before = std::get_if<WaitEnded>(&entries[k]);
         if (!before) break;
         if (before->node != node.id || before->input != entry.input) continue;
@@ -464,6 +467,43 @@ std::vector<GraphPartLog> LiveGraph::log() {
     logs.back().log.dropped = part->omitted + (part->runner ? part->runner->dropped() : 0);
   }
   return logs;
+}
+
+std::vector<std::string> LiveGraph::log_lines(GraphLogPosition& position) {
+  std::vector<GraphLogLine> lines;
+  {
+    // Copies only: whoever writes the log tries this lock, and comes again later.
+    const std::scoped_lock lock(log_mutex_);
+    position.parts.resize(parts_.size());
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      Part& part = *parts_[p];
+      GraphLogPosition::Part& at = position.parts[p];
+      if (part.runner) drain(part);
+      if (!std::exchange(at.begun, true))
+        lines.push_back({p, GraphBegin{part.log.streams, part.log.spec}});
+      const auto& entries = part.log.log.entries;
+      std::erase_if(at.waits, [&](GraphLogPosition::Part::Wait& told) {
+        WaitEnded wait = std::get<WaitEnded>(entries[told.entry]);
+        const std::uint64_t more = wait.count.value - told.count;
+        wait.from += SampleCount{told.count};
+        told.count += more;
+        wait.count = {more};
+        if (more > 0) lines.push_back({p, wait});
+        return told.entry + growing_entries < entries.size();
+      });
+      for (; at.next < entries.size(); ++at.next) {
+        std::visit([&](const auto& entry) { lines.push_back({p, entry}); }, entries[at.next]);
+        if (const auto* wait = std::get_if<WaitEnded>(&entries[at.next]))
+          at.waits.push_back({at.next, wait->count.value});
+      }
+      const std::uint64_t dropped = part.omitted + (part.runner ? part.runner->dropped() : 0);
+      if (dropped > at.dropped)
+        lines.push_back({p, GraphLogDropped{dropped - std::exchange(at.dropped, dropped)}});
+    }
+  }
+  std::vector<std::string> texts;
+  for (const GraphLogLine& line : lines) texts.push_back(to_json(line));
+  return texts;
 }
 
 std::vector<GraphPartStatus> LiveGraph::status() {

@@ -19,11 +19,27 @@
 
 namespace spillway {
 
+// How much of the log a recording has.
+struct GraphLogPosition {
+  struct Part {
+    bool begun = false;
+    std::size_t next = 0;       // entry
+    std::uint64_t dropped = 0;  // told of
+    // Entries that may still grow: their outputs told of.
+    struct Wait {
+      std::size_t entry;
+      std::uint64_t count;
+    };
+    std::vector<Wait> waits;
+  };
+  std::vector<Part> parts;
+};
+
 // Built before the engine runs, of all its streams. Unless said otherwise any thread, that may
 // wait.
 class LiveGraph {
  public:
-  using Publish = std::function<void(const Event&)>;
+  using Publish = std::function<void(Event)>;
 
   // Makes the derived streams. `threads`: 0 if step() is called. Throws Error if the graph is wrong
   // or the memory budget does not do.
@@ -45,6 +61,9 @@ class LiveGraph {
   std::uint64_t change(const std::vector<NodeChange>& changes);
   std::uint64_t change_graph(const GraphSpec& spec, const std::optional<ChangeAt>& at);
   [[nodiscard]] std::vector<GraphPartLog> log();
+  // What has come to the log since the last call with this position, a line of JSON each, see
+  // graph_log_json.hpp; and all lines from the beginning with a new one.
+  [[nodiscard]] std::vector<std::string> log_lines(GraphLogPosition& position);
   [[nodiscard]] std::vector<GraphPartStatus> status();
   // As of the last change.
   [[nodiscard]] GraphSpec spec();

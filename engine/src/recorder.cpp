@@ -13,31 +13,79 @@ namespace {
 constexpr std::size_t block_frames = 4096;
 constexpr auto shortest_nap = std::chrono::microseconds(200);
 constexpr auto longest_nap = std::chrono::milliseconds(10);
+constexpr std::size_t event_capacity = 4096;
+constexpr auto look_for_room_every = std::chrono::milliseconds(200);
 
 std::string describe_gap(const Gap& gap) {
   const char* why = "missing at the source";
   if (gap.cause == Absence::lost_upstream) why = "lost before the graph read them";
   if (gap.cause == Absence::lost) why = "overwritten before the recorder read them";
   if (gap.cause == Absence::mixed) why = "lost and missing, mixed";
+  if (gap.cause == Absence::not_written) why = "read, but could not be written";
+  if (gap.cause == Absence::damaged) why = "recorded, and damaged since";
   return fmt::format("{} samples from {} on: {}", gap.count, gap.first_sample, why);
+}
+
+// 12,345
+std::string with_commas(std::uint64_t number) {
+  std::string text = fmt::format("{}", number);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
+  return text;
+}
+
+std::string for_people(std::chrono::seconds time) {
+  if (time >= std::chrono::hours(1))
+    return time == std::chrono::hours(1) ? "1 hour"
+                                         : fmt::format("{:.1f} hours", double(time.count()) / 3600);
+  if (time >= std::chrono::minutes(1))
+    return time == std::chrono::minutes(1) ? "1 minute"
+                                           : fmt::format("{} minutes", time.count() / 60);
+  return fmt::format("{} seconds", time.count());
 }
 
 }  // namespace
 
 Recorder::PerStream::PerStream(const Input& input)
     : reader(*input.stream),
+      head(*input.stream),
       block(input.stream->info(),
             std::min<std::size_t>(block_frames, input.stream->capacity().value)),
       progress(input.progress),
-      waits(input.waits) {}
+      waits(input.waits),
+      begin(reader.next().value) {
+  next = begin;
+  position = reader.position();
+  acknowledged = begin;
+}
+
+std::uint64_t Recorder::PerStream::lag() const noexcept {
+  const std::uint64_t read = position.load(std::memory_order_relaxed);
+  const std::uint64_t pushed = head.position() + head.pending().value;
+  return pushed - std::min(read, pushed);
+}
+
+std::uint64_t Recorder::PerStream::end() const noexcept {
+  return log.counts().produced > 0 ? log.end().value : begin;
+}
+
+RecordedCounts Recorder::PerStream::counts() const noexcept {
+  RecordedCounts counts = log.counts();
+  const std::uint64_t less = std::min(not_written + named, counts.recorded);
+  counts.recorded -= less;
+  counts.lost += less;
+  return counts;
+}
 
 Recorder::Recorder(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
-                   const RecordingInfo& info, const std::vector<Input>& inputs, Publish publish)
+                   const RecordingInfo& info, const std::vector<Input>& inputs, Publish publish,
+                   TakeLog take_log)
     : sink_(std::move(sink)),
       flush_interval_(flush),
       publish_(std::move(publish)),
+      take_log_(std::move(take_log)),
       anchors_(1024),
-      last_flush_(std::chrono::steady_clock::now()) {
+      last_flush_(std::chrono::steady_clock::now()),
+      events_(event_capacity) {
   for (const Input& input : inputs) streams_.push_back(std::make_unique<PerStream>(input));
   try {
     sink_->begin(info);
@@ -45,6 +93,7 @@ Recorder::Recorder(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
     sink_->abandon();
     throw;
   }
+  note_name();
   publish_({EventKind::recording_created, sink_->name(), 0, 0, ""});
 }
 
@@ -56,63 +105,234 @@ void Recorder::start() {
   thread_ = std::thread([this] { run(); });
 }
 
-void Recorder::tell(std::size_t index) {
-  PerStream& s = *streams_[index];
+void Recorder::tell(const Event& event) {
+  // That a file was flushed would be news in each flush of it.
+  if (event.kind != EventKind::recording_saved) events_.offer(event);
+}
+
+// --- reading ---
+
+// Copies what is asked for by others.
+void Recorder::count(PerStream& s) {
+  const RecordedCounts counts = s.counts();
+  s.recorded.store(counts.recorded, std::memory_order_relaxed);
+  s.lost.store(counts.lost, std::memory_order_relaxed);
+  s.missing.store(counts.missing, std::memory_order_relaxed);
+  s.next.store(s.end(), std::memory_order_relaxed);
+  s.position.store(s.reader.position(), std::memory_order_relaxed);
+}
+
+// Reads, and takes into the books; tells what is not there.
+Chunk Recorder::read_chunk(PerStream& s) {
+  const Chunk chunk = s.reader.read(s.block);
+  if (chunk.count.value + chunk.lost.value + chunk.missing.value == 0) return chunk;
+  s.log.add(chunk, s.reader.calibrations(chunk.calibrations));
   const std::string& name = s.reader.info().name;
   for (const Gap& gap : s.log.take_gaps()) {
+    s.unacknowledged.add(gap);
     const bool lost = gap.lost > 0;
     publish_({lost ? EventKind::samples_lost : EventKind::samples_missing, name, gap.first_sample,
               gap.count, describe_gap(gap)});
   }
+  s.unacknowledged.add_samples(chunk.first.value, chunk.count.value);
   (void)s.log.take_finished_segments();
-  const RecordedCounts& counts = s.log.counts();
   for (const CalibrationChange& change : s.log.take_calibrations())
-    if (change.from_sample > 0 && counts.recorded > 0)
+    if (change.from_sample > 0 && s.log.counts().recorded > chunk.count.value)
       publish_({EventKind::calibration_changed, name, change.from_sample, 0, ""});
-  s.recorded.store(counts.recorded, std::memory_order_relaxed);
-  s.lost.store(counts.lost, std::memory_order_relaxed);
-  s.missing.store(counts.missing, std::memory_order_relaxed);
-  const std::uint64_t lag = s.reader.pending().value;
-  s.lag.store(lag, std::memory_order_relaxed);
-  bytes_.store(sink_->bytes_written(), std::memory_order_relaxed);
+  count(s);
+  return chunk;
 }
 
 bool Recorder::read_stream(std::size_t index) {
   PerStream& s = *streams_[index];
-  const std::uint64_t lag = s.reader.pending().value;
-  // Once a crossing, while there is still time to do something about it.
-  const bool behind = !s.waits && lag * 2 > s.reader.capacity().value;
-  if (behind && !s.behind)
-    publish_(
-        {EventKind::falling_behind, s.reader.info().name, s.reader.next().value, lag,
-         fmt::format("{} samples behind, of {} the ring holds", lag, s.reader.capacity().value)});
-  s.behind = behind;
-
-  const Chunk chunk = s.reader.read(s.block);
+  warn_if_behind(s);
+  const Chunk chunk = read_chunk(s);
+  // Before the sink may throw: a source that waits for this reader would wait for ever.
+  if (chunk.count.value > 0) s.progress->reached(chunk.row + chunk.count.value);
   const std::size_t anchors = s.reader.read_anchors(anchors_);
+  const bool any = chunk.count.value + chunk.lost.value + chunk.missing.value > 0;
+  if (any || anchors > 0) unflushed_ = true;
   if (anchors > 0) sink_->append(index, std::span(anchors_).first(anchors));
-  if (chunk.count.value + chunk.lost.value + chunk.missing.value == 0) return anchors > 0;
-  const CalibrationSet& set = s.reader.calibrations(chunk.calibrations);
-  sink_->append(index, chunk, s.block, set);
-  s.log.add(chunk, set);
-  s.progress->reached(chunk.row + chunk.count.value);
-  tell(index);
+  if (any) {
+    sink_->append(index, chunk, s.block, s.reader.calibrations(chunk.calibrations));
+    bytes_.store(sink_->bytes_written(), std::memory_order_relaxed);
+  }
+  return any || anchors > 0;
+}
+
+// Once a crossing, while there is still time to do something about it.
+void Recorder::warn_if_behind(PerStream& s) {
+  if (s.waits) return;
+  const std::uint64_t lag = s.lag();
+  const std::uint64_t capacity = s.head.capacity().value;
+  if (lag * 2 <= capacity) {
+    s.behind.store(false, std::memory_order_relaxed);
+    return;
+  }
+  if (s.behind.exchange(true, std::memory_order_relaxed)) return;
+  publish_({EventKind::falling_behind, s.head.info().name, s.next.load(std::memory_order_relaxed),
+            lag, fmt::format("{} samples behind, of {} the ring holds", lag, capacity)});
+}
+
+void Recorder::watch() {
+  if (failed()) return;
+  for (auto& s : streams_) warn_if_behind(*s);
+}
+
+bool Recorder::take_events() {
+  bool any = false;
+  const auto append = [&](RecordedEvent event) {
+    any = true;
+    unflushed_ = true;
+    if (recent_events_.size() < event_capacity) recent_events_.push_back(event);
+    sink_->append_event(event);
+  };
+  while (const auto event = events_.take())
+    append({event->time_ns, to_string(event->kind), event->subject, event->first, event->count,
+            event->text});
+  if (const std::uint64_t dropped = events_.dropped(); dropped > events_dropped_) {
+    const std::uint64_t more = dropped - std::exchange(events_dropped_, dropped);
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    append({std::chrono::nanoseconds(now).count(), "events dropped", sink_->name(), 0, more,
+            fmt::format("{} events came faster than they could be recorded", more)});
+  }
+  return any;
+}
+
+void Recorder::take_log() {
+  std::vector<std::string> lines = take_log_();
+  if (lines.empty()) return;
   unflushed_ = true;
-  return true;
+  const std::size_t known = recent_lines_.size();
+  std::ranges::move(lines, std::back_inserter(recent_lines_));
+  for (std::size_t i = known; i < recent_lines_.size(); ++i) sink_->append_log(recent_lines_[i]);
 }
 
 bool Recorder::step() {
   bool worked = false;
   for (std::size_t i = 0; i < streams_.size(); ++i) worked |= read_stream(i);
+  worked |= take_events();
   const auto now = std::chrono::steady_clock::now();
-  if (now - last_flush_ >= flush_interval_) {
-    last_flush_ = now;
-    if (std::exchange(unflushed_, false)) {
-      sink_->flush();
-      publish_({EventKind::recording_saved, sink_->name(), 0, 0, ""});
-    }
-  }
+  if (now - last_flush_ < flush_interval_) return worked;
+  last_flush_ = now;
+  take_log();
+  if (unflushed_) flush();
+  forecast(now);
   return worked;
+}
+
+// --- what is safe ---
+
+void Recorder::flush() {
+  sink_->flush();
+  unflushed_ = false;
+  acknowledge();
+  note_name();
+  publish_({EventKind::recording_saved, sink_->name(), 0, 0, acknowledged_text()});
+}
+
+void Recorder::acknowledge() {
+  for (auto& s : streams_) {
+    s->unacknowledged.clear();
+    s->acknowledged.store(s->end(), std::memory_order_relaxed);
+  }
+  recent_events_.clear();
+  recent_lines_.clear();
+}
+
+// "pump up to sample 12,345, load up to sample 99"
+std::string Recorder::acknowledged_text() const {
+  constexpr std::size_t most = 8;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(streams_.size(), most); ++i) {
+    const PerStream& s = *streams_[i];
+    const std::uint64_t end = s.acknowledged.load(std::memory_order_relaxed);
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", s.reader.info().name,
+                        end == 0 ? "nothing yet" : "up to sample " + with_commas(end - 1));
+  }
+  if (streams_.size() > most) text += fmt::format(", and {} more streams", streams_.size() - most);
+  return text;
+}
+
+void Recorder::note_name() {
+  const std::scoped_lock lock(mutex_);
+  if (files_.empty() || files_.back() != sink_->name()) files_.push_back(sink_->name());
+}
+
+void Recorder::forecast(std::chrono::steady_clock::time_point now) {
+  if (now - last_look_ < std::chrono::seconds(1)) return;
+  last_look_ = now;
+  const std::optional<std::uint64_t> free = sink_->free_bytes();
+  if (!free) return full_in_s_.store(-1, std::memory_order_relaxed);
+  const auto crossed = forecast_.look(now, *free, sink_->bytes_written());
+  full_in_s_.store(forecast_.left() ? forecast_.left()->count() : -1, std::memory_order_relaxed);
+  if (crossed)
+    publish_({EventKind::disk_filling, sink_->name(), 0, 0,
+              fmt::format("less than {} left: {} MiB are free, full in about {}",
+                          for_people(*crossed), *free >> 20, for_people(*forecast_.left()))});
+}
+
+// --- when the sink can't go on ---
+
+void Recorder::close_early(const std::string& reason) noexcept {
+  if (std::exchange(closed_, true)) return;
+  try {
+    sink_->close({false, reason});
+    publish_({EventKind::recording_sealed, sink_->name(), 0, 0, "incomplete: " + reason});
+  } catch (const std::exception& e) {
+    publish_({EventKind::recording_failed, sink_->name(), 0, 0,
+              fmt::format("it could not be sealed: {}", e.what())});
+    if (!ending_.complete)
+      ending_.reason += fmt::format("; and it could not be sealed: {}", e.what());
+  }
+}
+
+// What the closed sink says nothing of.
+void Recorder::settle() {
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    PerStream& s = *streams_[i];
+    const std::uint64_t end = std::max(sink_->end(i).value, s.acknowledged.load());
+    s.not_written += s.unacknowledged.end_at(end);
+    s.named = sink_->not_written(i);
+    s.acknowledged.store(std::min(end, s.end()), std::memory_order_relaxed);
+    count(s);
+    for (const Gap& gap : s.unacknowledged.gaps())
+      if (gap.cause == Absence::not_written)
+        publish_({EventKind::samples_lost, s.reader.info().name, gap.first_sample, gap.count,
+                  describe_gap(gap)});
+  }
+}
+
+bool Recorder::wait_for_room(const std::string& reason) {
+  publish_({EventKind::disk_full, sink_->name(), 0, 0, reason});
+  close_early(reason);
+  settle();
+  waiting_for_room_ = true;
+  Resumed resumed = Resumed::not_yet;
+  for (;;) {
+    resumed = sink_->resume();
+    if (resumed != Resumed::not_yet || hurried_) break;
+    std::unique_lock lock(mutex_);
+    (void)hurry_signal_.wait_for(lock, look_for_room_every, [&] { return hurried_.load(); });
+  }
+  waiting_for_room_ = false;
+  if (resumed != Resumed::yes) {
+    fail(reason);
+    return false;
+  }
+  closed_ = false;
+  note_name();
+  publish_({EventKind::recording_resumed, sink_->name(), 0, 0, "there is room on the disk again"});
+  return true;
+}
+
+// Tells a resumed sink what the one before did not take.
+void Recorder::repeat() {
+  for (std::size_t i = 0; i < streams_.size(); ++i)
+    for (const Gap& gap : streams_[i]->unacknowledged.gaps()) sink_->append_gap(i, gap);
+  for (const std::string& line : recent_lines_) sink_->append_log(line);
+  for (const RecordedEvent& event : recent_events_) sink_->append_event(event);
+  unflushed_ = true;
 }
 
 void Recorder::fail(const std::string& reason) noexcept {
@@ -123,48 +343,116 @@ void Recorder::fail(const std::string& reason) noexcept {
   publish_({EventKind::recording_failed, sink_->name(), 0, 0, reason});
 }
 
-void Recorder::run() noexcept {
-  try {
-    auto nap = std::chrono::nanoseconds(shortest_nap);
-    for (;;) {
-      const bool finishing = finish_.load(std::memory_order_acquire);
-      if (step()) {
-        nap = shortest_nap;
-        continue;
-      }
-      if (finishing) break;  // nothing came after the sources and the graph had ended
-      std::this_thread::sleep_for(nap);
-      nap = std::min(nap * 2, std::chrono::nanoseconds(longest_nap));
+// Counts what comes after a failure, so that the report tells all that is not there.
+void Recorder::read_in_vain() noexcept {
+  for (;;) {
+    const bool finishing = finish_.load(std::memory_order_acquire);
+    bool any = false;
+    for (auto& s : streams_) {
+      const Chunk chunk = s->reader.read(s->block);
+      if (chunk.count.value + chunk.lost.value + chunk.missing.value == 0) continue;
+      any = true;
+      s->log.add(chunk, s->reader.calibrations(chunk.calibrations));
+      (void)s->log.take_gaps();
+      (void)s->log.take_finished_segments();
+      (void)s->log.take_calibrations();
+      s->not_written += chunk.count.value;
+      count(*s);
     }
-  } catch (const std::exception& e) {
-    fail(e.what());
-  }
-  if (ending_.complete && !cut_short_.empty()) ending_ = {false, cut_short_};
-  try {
-    sink_->close(ending_);
-    publish_({EventKind::recording_sealed, sink_->name(), 0, 0, ""});
-  } catch (const std::exception& e) {
-    if (ending_.complete)
-      fail(e.what());
-    else
-      ending_.reason += fmt::format("; and it could not be sealed: {}", e.what());
+    if (any) continue;
+    if (finishing) return;
+    std::this_thread::sleep_for(longest_nap);
   }
 }
 
+// --- the thread ---
+
+// Until it is to finish and nothing more has come; then seals.
+void Recorder::record() {
+  auto nap = std::chrono::nanoseconds(shortest_nap);
+  for (;;) {
+    const bool finishing = finish_.load(std::memory_order_acquire);
+    if (step()) {
+      nap = shortest_nap;
+      continue;
+    }
+    if (finishing) break;  // nothing came after the sources and the graph had ended
+    std::this_thread::sleep_for(nap);
+    nap = std::min(nap * 2, std::chrono::nanoseconds(longest_nap));
+  }
+  take_log();
+  (void)take_events();
+  closed_ = true;
+  const Ending ending{cut_short_.empty(), cut_short_};
+  sink_->close(ending);
+  ending_ = ending;
+  acknowledge();
+  publish_({EventKind::recording_sealed, sink_->name(), 0, 0, ""});
+}
+
+void Recorder::run() noexcept {
+  bool resumed = false;
+  for (;;) {
+    try {
+      try {
+        if (resumed)
+          repeat();
+        else
+          take_log();
+        return record();
+      } catch (const DiskFull& e) {
+        resumed = wait_for_room(e.what());
+      }
+      if (resumed) continue;
+    } catch (const std::exception& e) {
+      fail(e.what());
+      close_early(e.what());
+      settle();
+    }
+    return read_in_vain();
+  }
+}
+
+void Recorder::hurry() noexcept {
+  {
+    const std::scoped_lock lock(mutex_);
+    hurried_ = true;
+  }
+  hurry_signal_.notify_all();
+}
+
 RecordingReport Recorder::finish(const std::string& reason) noexcept {
+  hurry();
   if (!finish_.load(std::memory_order_relaxed)) cut_short_ = reason;
   finish_.store(true, std::memory_order_release);
   if (thread_.joinable()) thread_.join();
-  RecordingReport report{sink_->name(), ending_, sink_->bytes_written(), {}};
-  for (const auto& s : streams_) report.streams.push_back({s->reader.info().name, s->log.counts()});
+  RecordingReport report{files_.front(), files_, ending_, sink_->bytes_written(), {}};
+  for (const auto& s : streams_)
+    report.streams.push_back({s->reader.info().name, s->counts(), {s->acknowledged.load()}});
   return report;
 }
 
 RecordingStatus Recorder::status() const {
-  RecordingStatus status{sink_->name(), bytes_.load(std::memory_order_relaxed), {}};
-  for (const auto& s : streams_)
-    status.streams.push_back({s->reader.info().name, s->recorded.load(), s->lost.load(),
-                              s->missing.load(), s->lag.load()});
+  RecordingStatus status;
+  {
+    const std::scoped_lock lock(mutex_);
+    status.path = files_.back();
+  }
+  status.bytes = bytes_.load(std::memory_order_relaxed);
+  status.waiting_for_room = waiting_for_room_;
+  if (const std::int64_t left = full_in_s_; left >= 0) status.full_in = std::chrono::seconds(left);
+  for (const auto& s : streams_) {
+    const std::uint64_t acknowledged = s->acknowledged;
+    const std::uint64_t next = std::max<std::uint64_t>(s->next, acknowledged);
+    const std::uint64_t lag = s->lag();
+    status.streams.push_back({s->reader.info().name,
+                              s->recorded,
+                              s->lost,
+                              s->missing,
+                              lag,
+                              {acknowledged},
+                              next - acknowledged + lag});
+  }
   return status;
 }
 

@@ -83,6 +83,16 @@ void put(hid_t object, const std::string& name, hid_t type, hid_t space, const v
 
 }  // namespace
 
+hid_t link_properties() {
+  // Of the library's life: H5close takes it along.
+  static hid_t properties = -1;
+  if (H5Iget_type(properties) != H5I_GENPROP_LST) {
+    properties = H5Pcreate(H5P_LINK_CREATE);
+    H5Pset_char_encoding(properties, H5T_CSET_UTF8);
+  }
+  return properties;
+}
+
 void put_attribute(hid_t object, const std::string& name, const std::string& text) {
   const Id type = attribute_text_type(text.size());
   const Id space(H5Screate(H5S_SCALAR), name, "space");
@@ -115,8 +125,9 @@ void put_attribute(hid_t object, const std::string& name, const std::vector<std:
 Id put_text(hid_t group, const std::string& name, const std::string& text, std::size_t room) {
   const Id type = text_type(std::max(room, text.size()));
   const Id space(H5Screate(H5S_SCALAR), name, "space");
-  Id dataset(H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-             "dataset " + name, "can't be made");
+  Id dataset(
+      H5Dcreate2(group, name.c_str(), type, space, link_properties(), H5P_DEFAULT, H5P_DEFAULT),
+      "dataset " + name, "can't be made");
   change_text(dataset, text);
   return dataset;
 }
@@ -127,6 +138,17 @@ void change_text(hid_t dataset, const std::string& text) {
   padded.resize(H5Tget_size(type), '\0');
   if (H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, padded.data()) < 0)
     fail("text", "can't be written");
+}
+
+void put_bytes(hid_t group, const std::string& name, const std::string& bytes) {
+  const hsize_t count = bytes.size();
+  const Id space(H5Screate_simple(1, &count, nullptr), name, "space");
+  const Id dataset(H5Dcreate2(group, name.c_str(), H5T_NATIVE_UINT8, space, link_properties(),
+                              H5P_DEFAULT, H5P_DEFAULT),
+                   "dataset " + name, "can't be made");
+  if (count > 0 &&
+      H5Dwrite(dataset, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()) < 0)
+    fail("dataset " + name, "can't be written");
 }
 
 std::string get_text(hid_t group, const std::string& name, const std::string& where) {

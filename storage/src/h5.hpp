@@ -52,6 +52,9 @@ class Id {
   hid_t id_ = -1;
 };
 
+// For new groups and datasets: their names are UTF-8.
+hid_t link_properties();
+
 // Text attributes and text datasets have fixed lengths: what every reader understands,
 // and what SWMR allows.
 void put_attribute(hid_t object, const std::string& name, const std::string& text);
@@ -61,6 +64,8 @@ void put_attribute(hid_t object, const std::string& name, const std::vector<std:
 Id put_text(hid_t group, const std::string& name, const std::string& text, std::size_t room);
 // Overwrites the text, in place; cut at the room it was made with.
 void change_text(hid_t dataset, const std::string& text);
+// Bytes of any meaning, as uint8.
+void put_bytes(hid_t group, const std::string& name, const std::string& bytes);
 std::string get_text(hid_t group, const std::string& name, const std::string& where);
 
 // The file and the memory type of a number.

@@ -1,5 +1,6 @@
 #include "h5_tables.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "spillway/storage/stream_log.hpp"
@@ -18,10 +19,48 @@ Id absence_type() {
   add("lost_upstream", Absence::lost_upstream);
   add("lost", Absence::lost);
   add("mixed", Absence::mixed);
+  add("not_written", Absence::not_written);
+  add("damaged", Absence::damaged);
+  return type;
+}
+
+template <std::size_t N>
+void put_text(std::array<char, N>& field, const std::string& text) {
+  // Not in front of a byte that continues a character.
+  std::size_t length = std::min(text.size(), N);
+  if (length < text.size())
+    while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) --length;
+  field = {};
+  text.copy(field.data(), length);
+}
+
+template <std::size_t N>
+std::string text_of(const std::array<char, N>& field) {
+  return {field.begin(), std::find(field.begin(), field.end(), '\0')};
+}
+
+Id text_type(std::size_t length) {
+  Id type(H5Tcopy(H5T_C_S1), "HDF5", "text type");
+  H5Tset_size(type, length);
+  H5Tset_strpad(type, H5T_STR_NULLPAD);
+  H5Tset_cset(type, H5T_CSET_UTF8);
   return type;
 }
 
 }  // namespace
+
+EventRow event_row(const RecordedEvent& event) {
+  EventRow row{event.time_ns, {}, {}, event.first, event.count, {}};
+  put_text(row.kind, event.kind);
+  put_text(row.subject, event.subject);
+  put_text(row.text, event.text);
+  return row;
+}
+
+RecordedEvent event_of(const EventRow& row) {
+  return {row.time_ns, text_of(row.kind), text_of(row.subject),
+          row.first,   row.count,         text_of(row.text)};
+}
 
 Id compound(std::size_t size, std::initializer_list<Member> members) {
   Id type(H5Tcreate(H5T_COMPOUND, size), "HDF5", "compound type");
@@ -64,6 +103,17 @@ Id counts_type() {
                    {"recorded", offsetof(RecordedCounts, recorded), H5T_NATIVE_UINT64},
                    {"lost", offsetof(RecordedCounts, lost), H5T_NATIVE_UINT64},
                    {"missing", offsetof(RecordedCounts, missing), H5T_NATIVE_UINT64}});
+}
+Id event_type() {
+  const Id kind = text_type(sizeof(EventRow::kind));
+  const Id subject = text_type(sizeof(EventRow::subject));
+  const Id text = text_type(sizeof(EventRow::text));
+  return compound(sizeof(EventRow), {{"time_ns", offsetof(EventRow, time_ns), H5T_NATIVE_INT64},
+                                     {"kind", offsetof(EventRow, kind), kind},
+                                     {"subject", offsetof(EventRow, subject), subject},
+                                     {"first", offsetof(EventRow, first), H5T_NATIVE_UINT64},
+                                     {"count", offsetof(EventRow, count), H5T_NATIVE_UINT64},
+                                     {"text", offsetof(EventRow, text), text}});
 }
 
 }  // namespace spillway::h5

@@ -1,114 +1,80 @@
 #include "spillway/storage/hdf5_sink.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
-#include <cstddef>
-#include <limits>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <optional>
+#include <tuple>
+#include <utility>
 
 #include "calibration_json.hpp"
+#include "chunk_codec.hpp"
+#include "chunk_pool.hpp"
+#include "file.hpp"
 #include "h5.hpp"
 #include "h5_column.hpp"
+#include "h5_driver.hpp"
+#include "h5_layout.hpp"
 #include "h5_tables.hpp"
+#include "seal.hpp"
 #include "spillway/channels/error.hpp"
-#include "spillway/storage/stream_log.hpp"
+#include "spillway/storage/journal.hpp"
 #include "stream_json.hpp"
 
 namespace spillway {
 
 namespace {
 
-constexpr std::size_t status_room = 512;
-constexpr double fastest_with_time_hz = 20e3;
+using Clock = std::chrono::steady_clock;
+
 constexpr std::uint64_t check_space_every = 1 << 20;
 constexpr std::uint64_t tables_bytes = 64 << 10;  // a chunk of each table of a stream, and more
-
-// About two seconds a chunk: long enough for large writes, short enough that a
-// slow stream does not reserve room it will never fill.
-std::size_t chunk_rows_for(const StreamInfo& info) {
-  if (!info.rate) return 1024;
-  const double rows = std::clamp(info.rate->hertz().value * 2.0, 64.0, 65536.0);
-  return std::bit_ceil(static_cast<std::size_t>(rows));
-}
+constexpr std::uint64_t write_back_every = 8 << 20;
+constexpr hsize_t large_chunk = 64 << 10;
+constexpr hsize_t small_things = 16 << 10;     // of the file at once, for metadata and small chunks
+constexpr std::chrono::seconds hold_most(10);  // that a chunk waits to get whole, and compressed
+constexpr int quality_level = 1;               // where nothing was said of compression
 
 // Whole seconds and the rest apart, so that every machine rounds alike.
 double seconds(std::int64_t ns) {
   return static_cast<double>(ns / 1'000'000'000) + static_cast<double>(ns % 1'000'000'000) / 1e9;
 }
 
-h5::Id make_group(hid_t parent, const std::string& name, const std::string& nx_class) {
-  // Readers are to see things in the order they were declared.
-  const h5::Id properties(H5Pcreate(H5P_GROUP_CREATE), name, "properties");
-  H5Pset_link_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
-  h5::Id group(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, properties, H5P_DEFAULT),
-               "group " + name, "can't be made");
-  if (!nx_class.empty()) h5::put_attribute(group, "NX_class", nx_class);
-  return group;
+const Hdf5Options& checked(const std::string& path, const Hdf5Options& options) {
+  if (options.compression < 0 || options.compression > 12)
+    throw Error(
+        fmt::format("{}: compression {}: allowed are 0 (none) to 12", path, options.compression));
+  if (options.compression_threads > 64)
+    throw Error(fmt::format("{}: {} threads to compress: allowed are 0 to 64", path,
+                            options.compression_threads));
+  return options;
 }
 
-// Makes `columns` share the dimension scale `scale`, as H5DSattach_scale would,
-// but in one go: attaching one by one rewrites the list each time.
-void attach_scale(hid_t scale, const std::string& scale_path, const std::string& scale_name,
-                  hid_t file, hid_t group, const std::vector<std::string>& columns) {
-  h5::put_attribute(scale, "CLASS", std::string("DIMENSION_SCALE"));
-  h5::put_attribute(scale, "NAME", scale_name);
-  hobj_ref_t scale_reference{};
-  if (H5Rcreate(&scale_reference, file, scale_path.c_str(), H5R_OBJECT, -1) < 0)
-    h5::fail(scale_path, "can't be referred to");
-  struct Use {
-    hobj_ref_t dataset;
-    std::int32_t dimension;
-  };
-  std::vector<Use> uses;
-  const h5::Id list_type(H5Tvlen_create(H5T_STD_REF_OBJ), "HDF5", "list type");
-  const hsize_t one = 1;
-  const h5::Id one_space(H5Screate_simple(1, &one, nullptr), "HDF5", "space");
-  for (const std::string& name : columns) {
-    const h5::Id column(H5Dopen2(group, name.c_str(), H5P_DEFAULT), name, "can't be opened");
-    const h5::Id attribute(
-        H5Acreate2(column, "DIMENSION_LIST", list_type, one_space, H5P_DEFAULT, H5P_DEFAULT), name,
-        "DIMENSION_LIST");
-    hvl_t list{1, &scale_reference};
-    if (H5Awrite(attribute, list_type, &list) < 0)
-      h5::fail(name, "DIMENSION_LIST can't be written");
-    Use use{};
-    if (H5Rcreate(&use.dataset, group, name.c_str(), H5R_OBJECT, -1) < 0)
-      h5::fail(name, "can't be referred to");
-    uses.push_back(use);
+// What stands there from before may be somebody's only copy, unless that recording was sealed.
+void require_no_journal(const std::string& path, FileCalls& calls) {
+  const std::string name = JournalWriter::name_for(path);
+  if (calls.kind(name.c_str()) == PathKind::nothing) return;
+  bool ended = false;
+  bool in_use = false;
+  try {
+    JournalReader journal(name, calls);
+    in_use = journal.in_use();
+    while (const auto record = journal.next()) ended = std::holds_alternative<JournalEnd>(*record);
+  } catch (const Error&) {
+    ended = false;
   }
-  const h5::Id use_type =
-      h5::compound(sizeof(Use), {{"dataset", offsetof(Use, dataset), H5T_STD_REF_OBJ},
-                                 {"dimension", offsetof(Use, dimension), H5T_NATIVE_INT32}});
-  const hsize_t count = uses.size();
-  const h5::Id space(H5Screate_simple(1, &count, nullptr), "HDF5", "space");
-  const h5::Id attribute(
-      H5Acreate2(scale, "REFERENCE_LIST", use_type, space, H5P_DEFAULT, H5P_DEFAULT), scale_name,
-      "REFERENCE_LIST");
-  if (H5Awrite(attribute, use_type, uses.data()) < 0)
-    h5::fail(scale_name, "REFERENCE_LIST can't be written");
-}
-
-std::string time_units(const Origin& origin) {
-  // CF needs a calendar date to count from; words about an unknown origin are none.
-  if (origin.kind == Origin::Kind::unknown || origin.text.empty()) return "s";
-  return "seconds since " + origin.text + (origin.kind == Origin::Kind::utc ? "Z" : "");
-}
-
-void describe_quality(hid_t dataset, const std::string& channel) {
-  h5::put_attribute(dataset, "standard_name", std::string("status_flag"));
-  h5::put_attribute(dataset, "long_name", "quality of " + channel);
-  // CF 1.8, section 3.5: where a mask is repeated, the value tells which state it is in.
-  h5::put_attribute(dataset, "flag_masks",
-                    std::vector<std::uint8_t>{3, 3, 3, 3, 4, 8, 16, 32, 64, 128});
-  h5::put_attribute(dataset, "flag_values",
-                    std::vector<std::uint8_t>{0, 1, 2, 3, 4, 8, 16, 32, 64, 128});
-  h5::put_attribute(
-      dataset, "flag_meanings",
-      std::string("good interpolated suspect bad out_of_range missing transient implausible "
-                  "calibration time_uncertain"));
+  if (!ended || in_use)
+    throw Error(fmt::format(
+        "{}: the journal of another recording of this name stands here; look at it with 'spillway "
+        "recover', and move it away",
+        name));
+  if (calls.unlink(name.c_str()) != 0) fail_with_errno(name, "can't be removed");
 }
 
 }  // namespace
@@ -116,287 +82,638 @@ void describe_quality(hid_t dataset, const std::string& channel) {
 struct Hdf5Sink::Impl {
   struct Stream {
     StreamInfo info;
-    std::vector<h5::Column> values;
-    std::vector<h5::Column> quality;
-    std::optional<h5::Column> time;
-    std::optional<h5::Column> time_ns;
-    std::optional<h5::Id> rows;  // fast streams: the bare dimension
-    h5::Table segments;
-    h5::Table gaps;
-    h5::Table anchors;
-    h5::Table calibrations;
-    h5::Table calibration_bytes;
-    h5::Table counts;
+    h5::StreamLayout* layout = nullptr;  // none once the file is closed
+    std::size_t chunk_rows = 0;
+    std::size_t journalled_columns = 0;  // in front of `time`, which can be computed
+    std::uint32_t first_seal_column = 0;
+    std::uint64_t row_bytes = 0;  // of all columns together
+    bool slow = false;            // needs longer for a chunk than it may be held
+
     StreamLog log;
-    std::vector<h5::AnchorRow> new_anchors;
-    std::uint64_t segments_done = 0;
+    JournalBooks books;               // what came since the last flush that succeeded
+    std::uint64_t segments_done = 0;  // rows of the tables before those
+    std::uint64_t gaps_done = 0;
+    std::uint64_t anchors_done = 0;
+    std::uint64_t calibrations_done = 0;
+    std::uint64_t calibration_bytes_done = 0;
+    std::uint64_t calibration_bytes_new = 0;
+
+    std::uint64_t base = 0;        // rows in front of the chunk that grows
+    std::size_t filled = 0;        // rows in it
+    std::size_t finished = 0;      // columns in which it has been taken care of, once it is whole
+    std::uint64_t journalled = 0;  // rows that the journal has, or has chunks for
+    std::optional<std::uint64_t> acknowledged;  // the first sample behind those that are
+    Clock::time_point begun;                    // when the first row of the chunk came
   };
 
+  FileCalls& calls;
+  Hdf5Options options;
   OutputFile output;
+  std::optional<File> direct;
   h5::Id file;
-  h5::Id status;
-  h5::Id end_time;
-  std::vector<Stream> streams;
-  std::uint64_t since_check = 0;
-  std::uint64_t chunks_bytes = 0;  // one chunk of every dataset
+  std::optional<h5::Layout> layout;
+  std::optional<JournalWriter> journal;
+  bool begun = false;
+  bool changed = false;  // since the last flush
   bool closing = false;
+  bool sync_failed = false;
+  bool library_failed = false;  // in the middle of its own metadata: HDF5 can't go on with it
+  bool journal_failed = false;
+  bool ended = false;  // everything appended will be there
+  std::vector<Stream> streams;
+
+  ChunkCodec codec;
+  ChunkPool pool;
+  std::optional<ChunkJob> unwritten;  // from the pool, and not stored yet
+  std::vector<SealColumn> seal_columns;
+  std::vector<SealRange> seal_ranges;
+
+  std::vector<h5::EventRow> new_events;
+  std::uint64_t events_done = 0;
+  std::string new_log;
+  std::uint64_t log_done = 0;
+
+  std::uint64_t room = 0;          // bytes that may be written before the disk is asked again
+  std::uint64_t chunks_bytes = 0;  // one chunk of every dataset
+  std::uint64_t dirty_from = 0;    // written, and not on its way to the disk yet
+  std::uint64_t dirty_to = 0;
+  std::uint64_t dirty_bytes = 0;
   std::atomic<std::uint64_t> written{0};
 
-  Impl(std::string path, Existing existing) : output(std::move(path), existing) {}
+  Impl(std::string path, Existing existing, const Hdf5Options& wishes, FileCalls& file_calls)
+      : calls(file_calls),
+        options(checked(path, wishes)),
+        output(std::move(path), existing, file_calls),
+        codec(level()),
+        pool(level(), options.compression > 0 ? options.compression_threads : 0) {
+    require_no_journal(output.path(), calls);
+  }
+
+  [[nodiscard]] int level() const {
+    return options.compression > 0 ? options.compression : quality_level;
+  }
+  [[nodiscard]] bool synced() const { return options.durability == Durability::full; }
+
+  [[nodiscard]] bool guarded() const { return journal && !journal_failed; }
 
   // Gives all identifiers back; the file is closed with the last of them.
   herr_t release() {
-    streams.clear();
-    status.close();
-    end_time.close();
+    const h5::Library library;
+    for (Stream& stream : streams) stream.layout = nullptr;
+    layout.reset();
+    direct.reset();
     return file.close();
   }
 
-  void count(std::uint64_t bytes) {
-    written.fetch_add(bytes, std::memory_order_relaxed);
-    since_check += bytes;
-    if (closing || since_check < check_space_every) return;
-    since_check = 0;
-    require_space();
+  void flush_file() {
+    if (H5Fflush(file, H5F_SCOPE_LOCAL) >= 0) return;
+    library_failed = true;
+    h5::fail("metadata", "can't be written");
   }
 
-  // To close takes at most a new chunk of every dataset: that much must stay free.
-  void require_space() const {
-    require_free_space(output.path(), chunks_bytes + check_space_every);
+  // Whatever goes through HDF5. Writes that fail are kept, the library does not know of it: so all
+  // of `f` is done, and can be built on when they are written after all.
+  template <class F>
+  void in_library(F&& f) {
+    const h5::Library library;
+    try {
+      std::forward<F>(f)();
+    } catch (const DiskFull&) {
+      throw;
+    } catch (const Error& e) {
+      if (std::string_view(e.what()).starts_with(output.part())) throw;
+      throw Error(fmt::format("{}: {}", output.part(), e.what()));
+    }
+    if (file < 0) return;
+    if ((errno = h5::take_error(file)) != 0) fail_with_errno(output.part(), "can't be written");
   }
 
-  Stream make_stream(hid_t entry, hid_t extra, const StreamInfo& info) {
-    const std::size_t chunk_rows = chunk_rows_for(info);
-    const h5::Id group = make_group(entry, info.name, "NXdata");
-    const h5::Id books = make_group(extra, info.name, "");
-    h5::put_text(books, "info", to_json(info).dump(), 0);
+  void write_kept() {
+    const h5::Library library;
+    if ((errno = h5::write_kept(file)) != 0) fail_with_errno(output.part(), "can't be written");
+  }
 
-    const bool with_time = !info.rate || info.rate->hertz().value <= fastest_with_time_hz;
-    const std::string axis = with_time ? "time" : "row";
-    std::vector<std::string> column_names;
-    std::vector<std::string> auxiliary;
-    Stream stream{
-        info,
-        {},
-        {},
-        {},
-        {},
-        {},
-        {books, "segments", h5::segment_type(), 64},
-        {books, "gaps", h5::gap_type(), 64},
-        {books, "anchors", h5::anchor_type(), 1024},
-        {books, "calibration", h5::calibration_type(), 64},
-        {books, "calibration_bytes", h5::Id(H5Tcopy(H5T_NATIVE_UINT8), "HDF5", "type"), 4096},
-        {books, "counts", h5::counts_type(), 1},
-        {},
-        {},
-        0};
-    for (const ChannelInfo& channel : info.channels) {
-      const hid_t type = h5::native_type(static_cast<int>(channel.type));
-      const double nan_double = std::numeric_limits<double>::quiet_NaN();
-      const float nan_float = std::numeric_limits<float>::quiet_NaN();
-      const void* fill = channel.type == SampleType::float64 ? static_cast<const void*>(&nan_double)
-                         : channel.type == SampleType::float32
-                             ? static_cast<const void*>(&nan_float)
-                             : nullptr;
-      const std::string quality_name = channel.name + "_quality";
-      stream.values.emplace_back(group, channel.name, type, sample_size(channel.type), chunk_rows,
-                                 fill);
-      const hid_t dataset = stream.values.back().id();
-      h5::put_attribute(dataset, "units", channel.raw_unit());
-      h5::put_attribute(dataset, "long_name",
-                        channel.description.empty() ? channel.name : channel.description);
-      h5::put_attribute(dataset, "ancillary_variables", quality_name);
-      if (!channel.calibration.is_identity()) {
-        // Not CF's scale_factor: it could not change in the middle of the recording.
-        h5::put_attribute(dataset, "calibration", describe(channel.calibration));
-        h5::put_attribute(dataset, "calibrated_units", channel.unit);
+  // A journal that failed once is not touched again; what gets sealed does without.
+  template <class F>
+  void in_journal(F&& f) {
+    if (!journal || journal_failed) return;
+    try {
+      std::forward<F>(f)(*journal);
+    } catch (...) {
+      journal_failed = true;
+      if (!closing) throw;
+    }
+  }
+
+  void count(std::uint64_t bytes) { written.fetch_add(bytes, std::memory_order_relaxed); }
+
+  // Throws DiskFull unless `bytes` can be written and the file closed properly after that: to
+  // close takes at most a chunk of every dataset, the same in the journal, and the seal.
+  void require_space(std::uint64_t bytes) {
+    if (closing) return;
+    if (bytes <= room) {
+      room -= bytes;
+      return;
+    }
+    const std::uint64_t seal =
+        seal_room(seal_columns, seal_ranges.size() + 2 * seal_columns.size(), check_space_every);
+    require_free_space(output.path(), bytes + check_space_every + 2 * chunks_bytes + seal, calls);
+    room = check_space_every;
+  }
+
+  // Has the disk begin with what a sync waits for, the last one at least.
+  void write_back(const h5::Place& place) {
+    if (dirty_bytes == 0) dirty_from = dirty_to = place.address;
+    dirty_from = std::min(dirty_from, place.address);
+    dirty_to = std::max(dirty_to, place.address + place.length);
+    dirty_bytes += place.length;
+    if (dirty_bytes < write_back_every) return;
+    calls.start_writeback(direct->descriptor(), static_cast<off_t>(dirty_from),
+                          static_cast<off_t>(dirty_to - dirty_from));
+    dirty_bytes = 0;
+  }
+
+  // A chunk lies in the file for good.
+  void chunk_done(std::size_t index, std::size_t column, std::uint64_t first_row, std::size_t rows,
+                  const h5::Place& place) {
+    const Stream& stream = streams[index];
+    seal_ranges.push_back({place.address, place.length, first_row,
+                           stream.first_seal_column + static_cast<std::uint32_t>(column),
+                           static_cast<std::uint32_t>(rows), place.filter_mask, place.crc32c});
+    count(place.length);
+    write_back(place);
+    // The last one, if it is not whole, has its rows in the journal.
+    if (column >= stream.journalled_columns || rows < stream.chunk_rows) return;
+    in_journal([&](JournalWriter& to) {
+      to.add(JournalChunk{static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(column),
+                          first_row, static_cast<std::uint32_t>(rows), place.filter_mask,
+                          place.address, place.length, place.crc32c,
+                          stream.layout->columns[column].filters()});
+    });
+  }
+
+  // Stores the next chunk that the pool has compressed. False: there is none yet, or, with `wait`,
+  // none at all.
+  bool store_next(bool wait) {
+    if (!unwritten) {
+      ChunkJob job;
+      if (!pool.take(job, wait)) return false;
+      unwritten = std::move(job);
+    }
+    h5::Place place;
+    in_library([&] {
+      h5::Output to{file, *direct, codec};
+      place = streams[unwritten->stream].layout->columns[unwritten->column].store(to, *unwritten);
+    });
+    const ChunkJob& job = *unwritten;
+    const auto [stream, column, first_row, rows] =
+        std::tuple(job.stream, job.column, job.first_row, job.rows);
+    pool.recycle(std::move(*unwritten));
+    unwritten.reset();
+    chunk_done(stream, column, first_row, rows, place);
+    return true;
+  }
+  void store_all() {
+    while (store_next(true)) {
+    }
+  }
+
+  // The chunk that grows goes into the file: it is whole, or the last one. Goes on where an error
+  // interrupted it.
+  void finish_chunk(std::size_t index) {
+    Stream& stream = streams[index];
+    if (stream.filled == 0) return;
+    require_space(stream.row_bytes * stream.chunk_rows);
+    while (stream.finished < stream.layout->columns.size()) {
+      const std::size_t c = stream.finished;
+      h5::Column& column = stream.layout->columns[c];
+      h5::Place place;
+      bool done = false;
+      in_library([&] {
+        h5::Output to{file, *direct, codec};
+        done = column.finish(to, stream.filled, place);
+      });
+      if (done) {
+        ++stream.finished;
+        chunk_done(index, c, stream.base, stream.filled, place);
+        continue;
       }
-      if (channel.range) {
-        h5::put_attribute(dataset, "range_low", channel.range->low);
-        h5::put_attribute(dataset, "range_high", channel.range->high);
-      }
-      const std::uint8_t never = Quality::never_written().byte();
-      stream.quality.emplace_back(group, quality_name, H5T_NATIVE_UINT8, 1, chunk_rows, &never);
-      describe_quality(stream.quality.back().id(), channel.name);
-      column_names.push_back(channel.name);
-      column_names.push_back(quality_name);
-      if (&channel != info.channels.data()) auxiliary.push_back(channel.name);
+      while (pool.full()) store_next(true);
+      ChunkJob job;
+      job.stream = static_cast<std::uint32_t>(index);
+      job.column = static_cast<std::uint32_t>(c);
+      job.first_row = stream.base;
+      job.rows = stream.filled;
+      job.element_bytes = column.row_bytes();
+      job.raw = std::exchange(column.buffer(), pool.buffer(column.buffer().size()));
+      ++stream.finished;
+      pool.put(std::move(job));
     }
-    if (!info.rate) {
-      stream.time_ns.emplace(group, "time_ns", H5T_NATIVE_INT64, sizeof(std::int64_t), chunk_rows,
-                             nullptr);
-      h5::put_attribute(stream.time_ns->id(), "units", std::string("ns"));
-      h5::put_attribute(stream.time_ns->id(), "long_name",
-                        std::string("exact time from the origin"));
-      column_names.emplace_back("time_ns");
-    }
-    hid_t scale = -1;
-    if (with_time) {
-      const double nan = std::numeric_limits<double>::quiet_NaN();
-      stream.time.emplace(group, "time", H5T_NATIVE_DOUBLE, sizeof(double), chunk_rows, &nan);
-      scale = stream.time->id();
-      h5::put_attribute(scale, "units", time_units(info.origin));
-      h5::put_attribute(scale, "long_name", std::string("time"));
-      h5::put_attribute(scale, "standard_name", std::string("time"));
-    } else {
-      stream.rows = h5::make_growing(group, "row", H5T_NATIVE_INT8, 65536, nullptr);
-      scale = *stream.rows;
-    }
-    // netCDF-4's words for a dimension that has no values of its own.
-    attach_scale(scale, fmt::format("/entry/{}/{}", info.name, axis),
-                 with_time ? "time" : "This is a netCDF dimension but not a netCDF variable.", file,
-                 group, column_names);
-    for (const ChannelInfo& channel : info.channels)
-      chunks_bytes += chunk_rows * (sample_size(channel.type) + 1);
-    chunks_bytes += chunk_rows * 2 * sizeof(double) + tables_bytes;
-    h5::put_attribute(group, "signal", info.channels[0].name);
-    if (!auxiliary.empty()) h5::put_attribute(group, "auxiliary_signals", auxiliary);
-    h5::put_attribute(group, "axes", std::string(with_time ? "time" : "."));
-    if (info.rate) h5::put_attribute(group, "sample_rate_hz", info.rate->hertz().value);
-    return stream;
-  }
-
-  void put_rows(Stream& stream, const Chunk& chunk, const Block& block) {
-    const std::size_t n = chunk.count.value;
-    for (std::size_t c = 0; c < stream.values.size(); ++c) {
-      count(stream.values[c].append(block.bytes(c), n));
-      count(stream.quality[c].append(block.quality(c).data(), n));
-    }
-    if (stream.time_ns) count(stream.time_ns->append(block.times().data(), n));
-    if (!stream.time) return;
-    const std::uint64_t clock = chunk.first.value - chunk.clock_sample.value;
-    for (std::size_t done = 0; done < n;) {
-      std::size_t room = 0;
-      std::byte* to = stream.time->reserve(room);
-      room = std::min(room, n - done);
-      for (std::size_t i = 0; i < room; ++i) {
-        const Time t = block.has_times()
-                           ? block.times()[done + i]
-                           : chunk.clock_time + stream.info.rate->duration(clock + done + i);
-        const double s = seconds(t.count());
-        std::memcpy(to + i * sizeof s, &s, sizeof s);
-      }
-      done += room;
-      count(stream.time->added(room));
+    for (h5::Column& column : stream.layout->columns) column.next();
+    stream.base += stream.chunk_rows;
+    stream.filled = 0;
+    stream.finished = 0;
+    while (store_next(false)) {
     }
   }
 
-  void flush_stream(Stream& stream) {
-    std::uint64_t bytes = 0;
-    for (h5::Column& column : stream.values) bytes += column.flush();
-    for (h5::Column& column : stream.quality) bytes += column.flush();
-    if (stream.time_ns) bytes += stream.time_ns->flush();
-    if (stream.time) bytes += stream.time->flush();
-    if (stream.rows) {
-      const hsize_t extent = stream.log.rows();
-      H5Dset_extent(*stream.rows, &extent);
+  // What live readers see of the chunk that grows.
+  void show_chunk(Stream& stream, Clock::time_point now) {
+    if (options.compatible) return;  // nobody reads along
+    const bool hold = options.compression > 0 && !stream.slow && now - stream.begun < hold_most;
+    if (!hold && stream.filled > 0)
+      in_library([&] {
+        h5::Output to{file, *direct, codec};
+        for (h5::Column& column : stream.layout->columns) column.show(to, stream.filled);
+      });
+  }
+
+  void put_rows(std::size_t index, const Chunk& chunk, const Block& block,
+                const CalibrationSet& calibrations) {
+    Stream& stream = streams[index];
+    if (chunk.count.value == 0) stream.log.add(chunk, calibrations);
+    for (std::size_t done = 0; done < chunk.count.value;) {
+      if (stream.filled == 0) stream.begun = Clock::now();
+      const std::size_t n = std::min(stream.chunk_rows - stream.filled, chunk.count.value - done);
+      copy_rows(stream, chunk, block, done, n);
+      // Rows and books together, before anything can fail: whatever happens to the chunk then,
+      // the books tell of the rows that all columns have.
+      Chunk piece = chunk;
+      piece.count.value = n;
+      piece.first.value += done;
+      if (done > 0) {
+        piece.from = piece.first;
+        piece.lost.value = piece.missing.value = 0;
+        piece.mixed = piece.new_segment = false;
+      }
+      stream.log.add(piece, calibrations);
+      stream.filled += n;
+      done += n;
+      if (stream.filled == stream.chunk_rows) finish_chunk(index);
     }
-    const std::vector<Segment> finished = stream.log.take_finished_segments();
-    bytes += stream.segments.write(stream.segments_done, finished.data(), finished.size());
-    stream.segments_done += finished.size();
-    if (stream.log.has_segment())
-      bytes += stream.segments.write(stream.segments_done, &stream.log.open_segment(), 1);
-    const std::vector<Gap> gaps = stream.log.take_gaps();
-    bytes += stream.gaps.write(stream.gaps.rows(), gaps.data(), gaps.size());
-    bytes += stream.anchors.write(stream.anchors.rows(), stream.new_anchors.data(),
-                                  stream.new_anchors.size());
-    stream.new_anchors.clear();
-    for (const CalibrationChange& change : stream.log.take_calibrations()) {
+  }
+
+  static void copy_rows(Stream& stream, const Chunk& chunk, const Block& block, std::size_t from,
+                        std::size_t n) {
+    std::vector<h5::Column>& columns = stream.layout->columns;
+    std::size_t c = 0;
+    const auto put = [&](const void* rows) {
+      h5::Column& column = columns[c++];
+      std::memcpy(column.buffer().data() + stream.filled * column.row_bytes(),
+                  static_cast<const std::byte*>(rows) + from * column.row_bytes(),
+                  n * column.row_bytes());
+    };
+    for (std::size_t channel = 0; channel < stream.info.channels.size(); ++channel) {
+      put(block.bytes(channel));
+      put(block.quality(channel).data());
+    }
+    if (!stream.info.rate) put(block.times().data());
+    if (!stream.layout->with_time) return;
+    std::byte* to = columns[c].buffer().data() + stream.filled * sizeof(double);
+    const std::uint64_t clock = chunk.first.value - chunk.clock_sample.value + from;
+    for (std::size_t i = 0; i < n; ++i) {
+      const Time t = block.has_times() ? block.times()[from + i]
+                                       : chunk.clock_time + stream.info.rate->duration(clock + i);
+      const double s = seconds(t.count());
+      std::memcpy(to + i * sizeof s, &s, sizeof s);
+    }
+  }
+
+  static void take_books(Stream& stream) {
+    const auto append = [](auto& to, auto&& from) {
+      to.insert(to.end(), std::make_move_iterator(from.begin()),
+                std::make_move_iterator(from.end()));
+    };
+    append(stream.books.finished, stream.log.take_finished_segments());
+    append(stream.books.gaps, stream.log.take_gaps());
+    append(stream.books.calibrations, stream.log.take_calibrations());
+    stream.books.counts = stream.log.counts();
+    if (stream.log.has_segment()) stream.books.open = stream.log.open_segment();
+  }
+
+  // May be called again for the same books: each row has its place.
+  static std::uint64_t write_tables(Stream& stream) {
+    take_books(stream);
+    h5::StreamLayout& to = *stream.layout;
+    const JournalBooks& books = stream.books;
+    std::vector<Segment> segments = books.finished;
+    if (books.open) segments.push_back(*books.open);
+    std::vector<h5::AnchorRow> anchors;
+    for (const Anchor& a : books.anchors)
+      anchors.push_back({a.sample.value, a.time.count(), a.ticks});
+    std::vector<h5::CalibrationRow> calibrations;
+    std::string texts;
+    for (const CalibrationChange& change : books.calibrations) {
       for (std::size_t c = 0; c < change.calibrations.size(); ++c) {
         const std::string text = to_json(change.calibrations[c]).dump();
-        const h5::CalibrationRow row{change.from_sample, static_cast<std::uint32_t>(c),
-                                     stream.calibration_bytes.rows(),
-                                     static_cast<std::uint32_t>(text.size())};
-        bytes += stream.calibration_bytes.write(row.offset, text.data(), text.size());
-        bytes += stream.calibrations.write(stream.calibrations.rows(), &row, 1);
+        calibrations.push_back({change.from_sample, static_cast<std::uint32_t>(c),
+                                stream.calibration_bytes_done + texts.size(),
+                                static_cast<std::uint32_t>(text.size())});
+        texts += text;
       }
     }
-    bytes += stream.counts.write(0, &stream.log.counts(), 1);
-    count(bytes);
+    stream.calibration_bytes_new = texts.size();
+    std::uint64_t bytes = 0;
+    bytes += to.segments.write(stream.segments_done, segments.data(), segments.size());
+    bytes += to.gaps.write(stream.gaps_done, books.gaps.data(), books.gaps.size());
+    bytes += to.anchors.write(stream.anchors_done, anchors.data(), anchors.size());
+    bytes += to.calibration_bytes.write(stream.calibration_bytes_done, texts.data(), texts.size());
+    bytes +=
+        to.calibrations.write(stream.calibrations_done, calibrations.data(), calibrations.size());
+    bytes += to.counts.write(0, &books.counts, 1);
+    if (to.rows) {
+      const hsize_t extent = to.columns[0].extent();
+      if (H5Dset_extent(*to.rows, &extent) < 0) h5::fail("dataset row", "can't grow");
+    }
+    return bytes;
+  }
+
+  // Everything but the rows of unfinished chunks, after the rows that it tells of.
+  void write_tables() {
+    in_library([&] {
+      flush_file();
+      for (Stream& stream : streams) count(write_tables(stream));
+      count(layout->events.write(events_done, new_events.data(), new_events.size()));
+      count(layout->log.write(log_done, new_log.data(), new_log.size()));
+      flush_file();
+    });
+  }
+
+  // The rows that are neither in the journal nor in chunks that it names.
+  void journal_rows() {
+    if (!guarded()) return;
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+      Stream& stream = streams[i];
+      const std::uint64_t from = std::max(stream.journalled, stream.base);
+      const std::uint64_t to = stream.base + stream.filled;
+      if (from == to) continue;
+      std::vector<std::span<const std::byte>> columns;
+      for (std::size_t c = 0; c < stream.journalled_columns; ++c)
+        columns.push_back(stream.layout->columns[c].rows(from - stream.base, stream.filled));
+      in_journal([&](JournalWriter& journal_of) {
+        journal_of.add_rows(static_cast<std::uint32_t>(i), from,
+                            static_cast<std::uint32_t>(to - from), columns);
+      });
+      stream.journalled = to;
+    }
+  }
+
+  void sync() {
+    if (!synced()) return;
+    try {
+      direct->sync();
+    } catch (...) {
+      // What is on the disk now, nobody knows, and to ask again would get the wrong answer.
+      sync_failed = true;
+      throw;
+    }
+    dirty_bytes = 0;
+  }
+
+  // Whatever was written counts from here on.
+  void commit(const JournalEnd* end) {
+    in_journal([&](JournalWriter& to) {
+      for (const Stream& stream : streams) to.add(stream.books);
+      if (end) to.add(*end);
+      to.commit();
+    });
+    for (Stream& stream : streams) {
+      JournalBooks& books = stream.books;
+      stream.segments_done += books.finished.size();
+      stream.gaps_done += books.gaps.size();
+      stream.anchors_done += books.anchors.size();
+      stream.calibrations_done += books.calibrations.size() * stream.info.channels.size();
+      stream.calibration_bytes_done += stream.calibration_bytes_new;
+      stream.calibration_bytes_new = 0;
+      books.finished.clear();
+      books.gaps.clear();
+      books.anchors.clear();
+      books.calibrations.clear();
+      if (guarded()) stream.acknowledged = stream.log.end().value;
+    }
+    events_done += new_events.size();
+    new_events.clear();
+    log_done += new_log.size();
+    new_log.clear();
+    changed = false;
   }
 
   void flush() {
-    require_space();
-    for (Stream& stream : streams) flush_stream(stream);
-    if (H5Fflush(file, H5F_SCOPE_LOCAL) < 0) h5::fail(output.part(), "can't be flushed");
+    if (!changed) return;
+    std::uint64_t bytes = 0;
+    for (const Stream& stream : streams)
+      bytes += 2 * stream.filled * stream.row_bytes + tables_bytes;
+    require_space(bytes);
+    store_all();
+    const auto now = Clock::now();
+    for (Stream& stream : streams) show_chunk(stream, now);
+    write_tables();
+    journal_rows();
+    sync();
+    commit(nullptr);
+  }
+
+  [[nodiscard]] h5::Id access() const {
+    h5::Id properties(H5Pcreate(H5P_FILE_ACCESS), "HDF5", "properties");
+    const auto version = options.compatible ? H5F_LIBVER_V18 : H5F_LIBVER_V110;
+    H5Pset_libver_bounds(properties, version, version);
+    if (options.compression == 0) {
+      // Large chunks, whose sizes are multiples of this, have pages of their own, and small things
+      // have theirs: else a chunk waits until the disk has written the page that it shares.
+      H5Pset_alignment(properties, large_chunk, large_chunk);
+      H5Pset_meta_block_size(properties, small_things);
+      H5Pset_small_data_block_size(properties, small_things);
+    }
+    h5::set_driver(properties, calls);
+    return properties;
+  }
+
+  void begin(RecordingInfo info) {
+    h5::check_names(info);
+    if (info.start_time.empty()) info.start_time = utc_now();
+    require_free_space(output.path(), check_space_every, calls);
+    JournalBegin first{"hdf5",
+                       std::filesystem::path(output.part()).filename().string(),
+                       std::filesystem::path(output.path()).filename().string(),
+                       options.durability,
+                       {},
+                       {}};
+    in_library([&] {
+      file = h5::Id(H5Fcreate(output.part().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access()),
+                    output.part(), "can't be made");
+      h5::keep_failed_writes(file);
+      layout.emplace(h5::make_layout(file, info, options.compression > 0));
+    });
+    direct.emplace(calls, output.part(), File::Mode::write);
+    for (std::size_t i = 0; i < info.streams.size(); ++i) {
+      h5::StreamLayout& made = layout->streams[i];
+      Stream& stream = streams.emplace_back();
+      stream.info = info.streams[i];
+      stream.layout = &made;
+      stream.chunk_rows = made.chunk_rows;
+      stream.journalled_columns = made.columns.size() - (made.with_time ? 1 : 0);
+      stream.first_seal_column = static_cast<std::uint32_t>(seal_columns.size());
+      stream.books.stream = static_cast<std::uint32_t>(i);
+      stream.slow =
+          stream.info.rate && stream.info.rate->duration(stream.chunk_rows) > Time(hold_most);
+      for (std::size_t c = 0; c < made.columns.size(); ++c) {
+        stream.row_bytes += made.columns[c].row_bytes();
+        seal_columns.push_back({made.paths[c], static_cast<std::uint32_t>(made.chunk_rows),
+                                static_cast<std::uint32_t>(made.columns[c].row_bytes()),
+                                made.columns[c].filters()});
+      }
+      chunks_bytes += stream.row_bytes * stream.chunk_rows + tables_bytes;
+      first.chunk_rows.push_back(static_cast<std::uint32_t>(stream.chunk_rows));
+    }
+    require_space(chunks_bytes);
+    in_library([&] {
+      // From here on nothing may be made any more, only appended: others may read along.
+      if (!options.compatible) {
+        if (H5Fstart_swmr_write(file) < 0) h5::fail("file", "can't be opened to live readers");
+        layout->hold_metadata();
+      }
+      flush_file();
+    });
+    sync();
+    if (options.durability != Durability::none) {
+      first.info = std::move(info);
+      journal.emplace(JournalWriter::name_for(output.path()), first, calls);
+    }
+    begun = true;
+  }
+
+  // Leaves nothing.
+  void discard() noexcept {
+    release();
+    try {
+      if (journal) journal->remove();
+    } catch (...) {
+      // It names nothing that was acknowledged.
+    }
+    output.discard();
+    begun = false;
+  }
+
+  void finish(const Ending& ending) {
+    const std::string end_time =
+        ending.end_time.empty() && !ending.recovered ? utc_now() : ending.end_time;
+    write_kept();
+    store_all();
+    journal_rows();
+    for (std::size_t i = 0; i < streams.size(); ++i) finish_chunk(i);
+    store_all();
+    in_library([&] {
+      h5::change_text(layout->status, to_string(ending));
+      h5::change_text(layout->end_time, end_time);
+    });
+    write_tables();
+    const JournalEnd end{ending, end_time};
+    if (guarded()) sync();
+    commit(&end);
+    ended = guarded();
+    if (release() < 0) {
+      const h5::Library library;
+      h5::fail(output.part(), "can't be closed");
+    }
+  }
+
+  // The file is closed and complete; its checksums, its name, and the journal is not needed any
+  // more.
+  void seal() {
+    File part(calls, output.part(), File::Mode::write);
+    std::uint64_t other_bytes = part.size() + check_space_every;
+    for (const SealRange& chunk : seal_ranges) other_bytes -= chunk.length;
+    const std::uint64_t seal_bytes = seal_room(seal_columns, seal_ranges.size(), other_bytes);
+    std::uint64_t address = 0;
+    in_library([&] {
+      file = h5::Id(H5Fopen(output.part().c_str(), H5F_ACC_RDWR, access()), output.part(),
+                    "can't be opened again");
+      address = h5::make_integrity(file, seal_bytes);
+      if (file.close() < 0) h5::fail(output.part(), "can't be closed");
+    });
+    write_seal(part, address, seal_bytes, seal_columns, std::move(seal_ranges));
+    part.close();
+    output.seal();
+    ended = true;
+  }
+
+  void remove_journal() {
+    if (!journal) return;
+    try {
+      journal->remove();
+    } catch (const Error& e) {
+      throw Error(fmt::format("{} is sealed, but its journal stays: {}", output.path(), e.what()));
+    }
   }
 };
 
-Hdf5Sink::Hdf5Sink(std::string path, Existing existing)
-    : impl_(std::make_unique<Impl>(std::move(path), existing)) {}
+Hdf5Sink::Hdf5Sink(std::string path, Existing existing, Hdf5Options options, FileCalls& calls)
+    : impl_(std::make_unique<Impl>(std::move(path), existing, options, calls)) {}
 
-Hdf5Sink::~Hdf5Sink() {
-  const h5::Library library;
-  impl_->release();
-  impl_.reset();
-}
+Hdf5Sink::~Hdf5Sink() { impl_->release(); }
 
-void Hdf5Sink::abandon() noexcept {
-  const h5::Library library;
-  impl_->release();
-  impl_->output.discard();
-}
+void Hdf5Sink::abandon() noexcept { impl_->discard(); }
 
 void Hdf5Sink::begin(const RecordingInfo& info) {
-  const h5::Library library;
-  Impl& self = *impl_;
-  for (const StreamInfo& stream : info.streams) check(stream);
-  require_free_space(self.output.path(), check_space_every);
-  const h5::Id access(H5Pcreate(H5P_FILE_ACCESS), "HDF5", "properties");
-  H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
-  self.file = h5::Id(H5Fcreate(self.output.part().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access),
-                     self.output.part(), "can't be made");
-  h5::put_attribute(self.file, "default", std::string("entry"));
-  h5::put_attribute(self.file, "NX_class", std::string("NXroot"));
-  h5::put_attribute(self.file, "format_version", std::string("1"));
-  h5::put_attribute(self.file, "creator", std::string("Spillway " SPILLWAY_VERSION));
-  const h5::Id entry = make_group(self.file, "entry", "NXentry");
-  if (!info.streams.empty()) h5::put_attribute(entry, "default", info.streams[0].name);
-  const std::string start = info.start_time.empty() ? utc_now() : info.start_time;
-  h5::put_text(entry, "title", info.title, 0);
-  h5::put_text(entry, "start_time", start, 0);
-  self.end_time = h5::put_text(entry, "end_time", "", 32);
-  const h5::Id extra = make_group(entry, "spillway", "NXcollection");
-  self.status = h5::put_text(extra, "status", "recording", status_room);
-  h5::put_text(extra, "configuration", info.configuration, 0);
-  h5::put_text(extra, "provenance", info.provenance, 0);
-  for (const StreamInfo& stream : info.streams)
-    self.streams.push_back(self.make_stream(entry, extra, stream));
-  self.require_space();
-  // From here on nothing may be made any more, only appended: others may read along.
-  if (H5Fstart_swmr_write(self.file) < 0)
-    h5::fail(self.output.part(), "can't be opened to live readers");
+  try {
+    impl_->begin(info);
+  } catch (...) {
+    impl_->discard();
+    throw;
+  }
 }
 
 void Hdf5Sink::append(std::size_t stream, const Chunk& chunk, const Block& block,
                       const CalibrationSet& calibrations) {
-  const h5::Library library;
-  Impl::Stream& to = impl_->streams[stream];
-  // Rows before books: what the books name as recorded is in the columns.
-  if (chunk.count.value > 0) impl_->put_rows(to, chunk, block);
-  to.log.add(chunk, calibrations);
+  impl_->changed = true;
+  impl_->put_rows(stream, chunk, block, calibrations);
 }
 
 void Hdf5Sink::append(std::size_t stream, std::span<const Anchor> anchors) {
-  for (const Anchor& a : anchors)
-    impl_->streams[stream].new_anchors.push_back({a.sample.value, a.time.count(), a.ticks});
+  impl_->changed = true;
+  std::vector<Anchor>& to = impl_->streams[stream].books.anchors;
+  to.insert(to.end(), anchors.begin(), anchors.end());
 }
 
-void Hdf5Sink::flush() {
-  const h5::Library library;
-  impl_->flush();
+void Hdf5Sink::append_gap(std::size_t stream, const Gap& gap) {
+  impl_->changed = true;
+  impl_->streams[stream].log.add(gap);
 }
+
+void Hdf5Sink::append_event(const RecordedEvent& event) {
+  impl_->changed = true;
+  impl_->new_events.push_back(h5::event_row(event));
+  impl_->in_journal([&](JournalWriter& to) { to.add(event); });
+}
+
+void Hdf5Sink::append_log(std::string_view line) {
+  impl_->changed = true;
+  impl_->new_log.append(line).push_back('\n');
+  impl_->in_journal([&](JournalWriter& to) { to.add_log(line); });
+}
+
+SampleNumber Hdf5Sink::end(std::size_t stream) const {
+  if (stream >= impl_->streams.size()) return {};
+  const Impl::Stream& of = impl_->streams[stream];
+  return impl_->ended ? of.log.end() : SampleNumber{of.acknowledged.value_or(of.log.begin().value)};
+}
+
+void Hdf5Sink::flush() { impl_->flush(); }
 
 void Hdf5Sink::close(const Ending& ending) {
-  const h5::Library library;
   Impl& self = *impl_;
+  if (!self.begun) throw Error(fmt::format("{}: nothing was recorded", self.output.path()));
+  if (self.sync_failed || self.library_failed) {
+    self.release();
+    throw Error(
+        fmt::format("{}: is left as it is, since {} failed before{}", self.output.part(),
+                    self.sync_failed ? "its sync" : "writing its metadata",
+                    self.guarded() ? "; 'spillway recover' saves what was acknowledged" : ""));
+  }
   self.closing = true;
-  for (Impl::Stream& stream : self.streams) self.flush_stream(stream);
-  h5::change_text(self.status, ending.complete ? "complete" : "incomplete: " + ending.reason);
-  h5::change_text(self.end_time, utc_now());
-  if (self.release() < 0) h5::fail(self.output.part(), "can't be closed");
-  self.output.seal();
+  self.finish(ending);
+  self.seal();
+  self.remove_journal();
 }
 
 std::uint64_t Hdf5Sink::bytes_written() const noexcept {

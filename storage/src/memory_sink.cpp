@@ -36,6 +36,10 @@ void MemorySink::append(std::size_t stream, const Chunk& chunk, const Block& blo
   }
 }
 
+void MemorySink::append_gap(std::size_t stream, const Gap& gap) { streams_[stream].log.add(gap); }
+
+SampleNumber MemorySink::end(std::size_t stream) const { return recorded(stream).log.end(); }
+
 void MemorySink::append(std::size_t stream, std::span<const Anchor> anchors) {
   std::vector<Anchor>& to = streams_.at(stream).anchors;
   to.insert(to.end(), anchors.begin(), anchors.end());

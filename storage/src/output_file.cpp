@@ -2,97 +2,78 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <utility>
 
+#include "file.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/storage/sink.hpp"
 
 namespace spillway {
 
-namespace {
-
-std::string directory_of(const std::string& path) {
-  const auto directory = std::filesystem::path(path).parent_path();
-  return directory.empty() ? "." : directory.string();
-}
-
-[[noreturn]] void fail(const std::string& path, const char* what) {
-  throw Error(fmt::format("{}: {}: {}", path, what, std::strerror(errno)));
-}
-
-void sync_path(const std::string& path, int flags) {
-  const int fd = ::open(path.c_str(), flags | O_CLOEXEC);
-  if (fd < 0) fail(path, "can't be opened for syncing");
-  const int result = ::fsync(fd);
-  const int error = errno;
-  ::close(fd);
-  if (result != 0) {
-    errno = error;
-    fail(path, "can't be synced");
-  }
-}
-
-}  // namespace
-
-OutputFile::OutputFile(std::string path, Existing existing)
-    : path_(std::move(path)), part_(path_ + ".part"), existing_(existing) {
+OutputFile::OutputFile(std::string path, Existing existing, FileCalls& calls)
+    : calls_(&calls), path_(std::move(path)), part_(path_ + ".part"), existing_(existing) {
   const std::string directory = directory_of(path_);
-  struct stat info {};
-  if (::stat(directory.c_str(), &info) != 0) fail(directory, "output directory");
-  if (!S_ISDIR(info.st_mode)) throw Error(fmt::format("{}: is not a directory", directory));
-  if (::stat(path_.c_str(), &info) == 0) {
-    if (S_ISDIR(info.st_mode)) throw Error(fmt::format("{}: is a directory", path_));
-    if (existing == Existing::refuse)
-      throw Error(fmt::format("{}: exists already; choose another name or use --force", path_));
+  switch (calls.kind(directory.c_str())) {
+    case PathKind::directory: break;
+    case PathKind::nothing: fail_with_errno(directory, "output directory");
+    default: throw Error(fmt::format("{}: is not a directory", directory));
   }
-  const int fd = ::open(part_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-  if (fd < 0 && errno == EEXIST)
-    throw Error(fmt::format(
-        "{}: an unfinished recording stands here, or another recorder writes it; look at it with "
-        "'spillway info' and move it away",
-        part_));
-  if (fd < 0) fail(path_, "can't be written");
-  ::close(fd);
+  switch (calls.kind(path_.c_str())) {
+    case PathKind::nothing: break;
+    case PathKind::directory: throw Error(fmt::format("{}: is a directory", path_));
+    default:
+      if (existing == Existing::refuse)
+        throw Error(fmt::format("{}: exists already; choose another name or use --force", path_));
+  }
+  try {
+    File(calls, part_, File::Mode::create).close();
+  } catch (const DiskFull&) {
+    throw;
+  } catch (const Error&) {
+    if (errno == EEXIST)
+      throw Error(fmt::format(
+          "{}: an unfinished recording stands here, or another recorder writes it; look at it with "
+          "'spillway info', save it with 'spillway recover' and move it away",
+          part_));
+    fail_with_errno(path_, "can't be written");
+  }
 }
 
 OutputFile::~OutputFile() {
-  struct stat info {};
-  if (!sealed_ && ::stat(part_.c_str(), &info) == 0 && info.st_size == 0) ::unlink(part_.c_str());
+  if (sealed_ || calls_->kind(part_.c_str()) != PathKind::file) return;
+  const int fd = calls_->open(part_.c_str(), O_RDONLY, 0);
+  if (fd < 0) return;
+  const bool empty = calls_->size(fd) == 0;
+  calls_->close(fd);
+  if (empty) calls_->unlink(part_.c_str());
 }
 
 void OutputFile::discard() noexcept {
-  if (!sealed_) ::unlink(part_.c_str());
+  if (!sealed_) calls_->unlink(part_.c_str());
 }
 
 void OutputFile::seal() {
-  sync_path(part_, O_RDONLY);
-  const unsigned flags = existing_ == Existing::refuse ? RENAME_NOREPLACE : 0;
-  int result = ::renameat2(AT_FDCWD, part_.c_str(), AT_FDCWD, path_.c_str(), flags);
-  // File systems without RENAME_NOREPLACE: link refuses an existing name as well.
-  if (result != 0 && errno == EINVAL && flags != 0) {
-    result = ::link(part_.c_str(), path_.c_str());
-    if (result == 0) ::unlink(part_.c_str());
+  {
+    File file(*calls_, part_, File::Mode::read);
+    file.sync();
   }
-  if (result != 0)
-    fail(path_, fmt::format("can't take its final name, the data is in {}", part_).c_str());
+  if (calls_->rename(part_.c_str(), path_.c_str(), existing_ == Existing::replace) != 0)
+    fail_with_errno(path_, fmt::format("can't take its final name, the data is in {}", part_));
   sealed_ = true;
-  sync_path(directory_of(path_), O_RDONLY | O_DIRECTORY);
+  const std::string directory = directory_of(path_);
+  if (calls_->sync_directory(directory.c_str()) != 0) fail_with_errno(directory, "can't be synced");
 }
 
-void require_free_space(const std::string& path, std::uint64_t bytes) {
+void require_free_space(const std::string& path, std::uint64_t bytes, FileCalls& calls) {
   constexpr std::uint64_t reserve = 4 << 20;
-  struct statvfs info {};
-  if (::statvfs(directory_of(path).c_str(), &info) != 0) fail(path, "free space can't be told");
-  const std::uint64_t free = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
+  const std::int64_t answer = calls.free_bytes(directory_of(path).c_str());
+  if (answer < 0) fail_with_errno(path, "free space can't be told");
+  const auto free = static_cast<std::uint64_t>(answer);
   if (free < bytes + reserve)
-    throw Error(
+    throw DiskFull(
         fmt::format("{}: the disk is full: {} KiB free, {} KiB are needed for the next flush and "
                     "to close the file",
                     path, free >> 10, (bytes + reserve) >> 10));

@@ -1,18 +1,20 @@
 #include "spillway/storage/recording.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <string_view>
 
-#include "calibration_json.hpp"
-#include "h5.hpp"
-#include "h5_tables.hpp"
+#include "columns.hpp"
+#include "csv_metadata.hpp"
+#include "file.hpp"
+#include "recording_backend.hpp"
 #include "spillway/channels/error.hpp"
-#include "stream_json.hpp"
+#include "spillway/storage/journal.hpp"
 
 namespace spillway {
 
@@ -26,179 +28,125 @@ SampleNumber RecordedStream::number(std::uint64_t row) const {
   return {s.first_sample + (row - s.row)};
 }
 
+void fit_segments(RecordedStream& stream, const std::string& path) {
+  std::uint64_t row = 0;
+  for (const Segment& s : stream.segments) {
+    if (s.row != row || s.count == 0)
+      throw Error(
+          fmt::format("{}: the segment table of stream {} is damaged", path, stream.info.name));
+    row += s.count;
+  }
+  stream.rows = std::min(stream.rows, row);
+  if (stream.rows < row) {
+    // What is behind the rows that are there can't be told of either.
+    const std::uint64_t end = stream.number(stream.rows).value;
+    std::erase_if(stream.gaps, [&](const Gap& gap) { return gap.first_sample >= end; });
+    std::erase_if(stream.calibrations,
+                  [&](const CalibrationChange& change) { return change.from_sample >= end; });
+  }
+  while (!stream.segments.empty() && stream.segments.back().row >= stream.rows)
+    stream.segments.pop_back();
+  if (!stream.segments.empty())
+    stream.segments.back().count = stream.rows - stream.segments.back().row;
+}
+
+namespace {
+
+constexpr std::string_view hdf5_signature = "\x89HDF\r\n\x1a\n";
+constexpr std::string_view part_ending = ".part";
+
+std::string journal_of_part(const std::string& part) {
+  return JournalWriter::name_for(part.substr(0, part.size() - part_ending.size()));
+}
+
+}  // namespace
+
+bool is_guarded_by_journal(const std::string& path, FileCalls& calls) {
+  if (!path.ends_with(part_ending)) return false;
+  const std::string journal = journal_of_part(path);
+  if (calls.kind(journal.c_str()) != PathKind::file) return false;
+  try {
+    return !JournalReader(journal, calls).in_use();
+  } catch (const Error&) {
+    return false;  // no use
+  }
+}
+
+std::unique_ptr<RecordingBackend> open_recording(const std::string& path, FileCalls& calls) {
+  switch (calls.kind(path.c_str())) {
+    case PathKind::file: break;
+    case PathKind::directory: throw Error(fmt::format("{}: is a directory, not a recording", path));
+    case PathKind::other: throw Error(fmt::format("{}: is no file", path));
+    case PathKind::nothing:
+      const std::string part = path + std::string(part_ending);
+      if (calls.kind(part.c_str()) != PathKind::file)
+        throw Error(fmt::format("{}: {}", path, std::strerror(ENOENT)));
+      throw Error(
+          fmt::format("{}: is not finished; open {}, or if its recorder does not live any more, "
+                      "save it with 'spillway recover {}'",
+                      path, part, part));
+  }
+  if (is_guarded_by_journal(path, calls))
+    return open_by_journal(journal_of_part(path), path, calls);
+  std::array<char, 64> front{};
+  const std::string_view content(
+      front.data(),
+      File(calls, path, File::Mode::read).read_up_to(0, std::as_writable_bytes(std::span(front))));
+  if (content.starts_with(hdf5_signature)) return open_hdf5(path, calls);
+  for (const std::string_view header : {"sample,time_ns", "time_ns,channel,value,quality"})
+    if (content.starts_with(header)) return open_csv(path, calls);
+  // Its header may be what is damaged.
+  if (calls.kind(csv::metadata_path(path).c_str()) == PathKind::file) return open_csv(path, calls);
+  throw Error(
+      fmt::format("{}: is not a recording: neither HDF5 nor CSV as this program writes it", path));
+}
+
 struct Recording::Impl {
-  std::string path;
-  std::string title, start_time, end_time, status, configuration, provenance;
-  h5::Id file;
-  std::vector<RecordedStream> streams;
-  struct Columns {
-    std::vector<h5::Id> values;
-    std::vector<h5::Id> quality;
-    h5::Id time_ns;
-  };
-  std::vector<Columns> columns;
+  std::unique_ptr<RecordingBackend> backend;
 
-  [[nodiscard]] h5::Id open(hid_t at, const std::string& name) const {
-    return {H5Dopen2(at, name.c_str(), H5P_DEFAULT), path, "no dataset " + name};
-  }
-
-  [[nodiscard]] std::uint64_t length(hid_t dataset, const std::string& name) const {
-    const h5::Id space(H5Dget_space(dataset), path, name);
-    hsize_t n = 0;
-    if (H5Sget_simple_extent_ndims(space) != 1 ||
-        H5Sget_simple_extent_dims(space, &n, nullptr) != 1)
-      throw Error(fmt::format("{}: dataset {} has not one dimension", path, name));
-    return n;
-  }
-
-  template <class Row>
-  [[nodiscard]] std::vector<Row> table(hid_t group, const std::string& name,
-                                       const h5::Id& type) const {
-    const h5::Id dataset = open(group, name);
-    std::vector<Row> rows(length(dataset, name));
-    if (!rows.empty() && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()) < 0)
-      h5::fail(path, name + " can't be read");
-    return rows;
-  }
-
-  void read(hid_t dataset, hid_t type, std::uint64_t row, std::size_t count, void* out,
-            const std::string& name) const {
-    if (count == 0) return;
-    const hsize_t start = row;
-    const hsize_t n = count;
-    const h5::Id file_space(H5Dget_space(dataset), path, name);
-    const h5::Id memory_space(H5Screate_simple(1, &n, nullptr), path, name);
-    if (H5Sselect_hyperslab(file_space, H5S_SELECT_SET, &start, nullptr, &n, nullptr) < 0 ||
-        H5Dread(dataset, type, memory_space, file_space, H5P_DEFAULT, out) < 0)
-      h5::fail(path, fmt::format("{}: rows {} to {} can't be read", name, row, row + count));
-  }
-
-  void load_stream(hid_t entry, hid_t extra, const std::string& name) {
-    RecordedStream stream;
-    const h5::Id books(H5Gopen2(extra, name.c_str(), H5P_DEFAULT), path,
-                       "no group for stream " + name);
-    stream.info =
-        stream_info_from_json(nlohmann::ordered_json::parse(h5::get_text(books, "info", path)));
-    stream.segments = table<Segment>(books, "segments", h5::segment_type());
-    stream.gaps = table<Gap>(books, "gaps", h5::gap_type());
-    for (const auto& a : table<h5::AnchorRow>(books, "anchors", h5::anchor_type()))
-      stream.anchors.push_back({{a.sample}, Time(a.time_ns), a.ticks});
-    const auto counts = table<RecordedCounts>(books, "counts", h5::counts_type());
-    if (!counts.empty()) stream.counts = counts[0];
-
-    const auto changes = table<h5::CalibrationRow>(books, "calibration", h5::calibration_type());
-    const h5::Id byte(H5Tcopy(H5T_NATIVE_UINT8), path, "type");
-    const auto bytes = table<char>(books, "calibration_bytes", byte);
-    for (const auto& row : changes) {
-      if (row.offset > bytes.size() || row.length > bytes.size() - row.offset ||
-          row.channel >= stream.info.channels.size())
-        throw Error(fmt::format("{}: the calibration table of stream {} is damaged", path, name));
-      if (stream.calibrations.empty() || stream.calibrations.back().from_sample != row.from_sample)
-        stream.calibrations.push_back(
-            {row.from_sample, CalibrationSet(stream.info.channels.size())});
-      const char* text = bytes.data() + row.offset;
-      stream.calibrations.back().calibrations[row.channel] =
-          calibration_from_json(nlohmann::ordered_json::parse(text, text + row.length));
+  // Calls f with T's values of each piece of the rows.
+  template <class T, class F>
+  void for_pieces(std::size_t stream, std::size_t column, std::uint64_t row, std::size_t count,
+                  F&& f) const {
+    std::vector<T> piece(std::min<std::size_t>(count, 8192));
+    for (std::size_t done = 0; done < count; done += piece.size()) {
+      piece.resize(std::min(piece.size(), count - done));
+      backend->read(stream, column, row + done, piece.size(),
+                    std::as_writable_bytes(std::span(piece)));
+      f(done, std::span<const T>(piece));
     }
-
-    Columns c;
-    const h5::Id group(H5Gopen2(entry, name.c_str(), H5P_DEFAULT), path, "no group " + name);
-    stream.rows = std::numeric_limits<std::uint64_t>::max();
-    for (const ChannelInfo& channel : stream.info.channels) {
-      c.values.push_back(open(group, channel.name));
-      c.quality.push_back(open(group, channel.name + "_quality"));
-      stream.rows = std::min({stream.rows, length(c.values.back(), channel.name),
-                              length(c.quality.back(), channel.name)});
-    }
-    if (!stream.info.rate) {
-      c.time_ns = open(group, "time_ns");
-      stream.rows = std::min(stream.rows, length(c.time_ns, "time_ns"));
-    }
-    check_segments(stream);
-    streams.push_back(std::move(stream));
-    columns.push_back(std::move(c));
-  }
-
-  // In a growing file columns may be ahead of the books: only what both know is there.
-  void check_segments(RecordedStream& stream) const {
-    std::uint64_t row = 0;
-    for (const Segment& s : stream.segments) {
-      if (s.row != row || s.count == 0)
-        throw Error(
-            fmt::format("{}: the segment table of stream {} is damaged", path, stream.info.name));
-      row += s.count;
-    }
-    stream.rows = std::min(stream.rows, row);
-    while (!stream.segments.empty() && stream.segments.back().row >= stream.rows)
-      stream.segments.pop_back();
-    if (!stream.segments.empty())
-      stream.segments.back().count = stream.rows - stream.segments.back().row;
   }
 };
 
-Recording Recording::open(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0)
-    throw Error(fmt::format("{}: {}", path, std::strerror(errno)));
-  if (S_ISDIR(info.st_mode)) throw Error(fmt::format("{}: is a directory, not a recording", path));
-  const h5::Library library;
-  if (H5Fis_hdf5(path.c_str()) <= 0)
-    throw Error(
-        fmt::format("{}: is not a recording: neither HDF5 nor another format that is known", path));
+Recording Recording::open(const std::string& path, FileCalls& calls) {
   auto impl = std::make_unique<Impl>();
-  impl->path = path;
-  // A file that grows, or was left unfinished, opens for live readers only.
-  hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (file < 0) file = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
-  impl->file = h5::Id(file, path, "can't be opened");
-  try {
-    const h5::Id entry(H5Gopen2(impl->file, "entry", H5P_DEFAULT), path, "no group /entry");
-    const h5::Id extra(H5Gopen2(entry, "spillway", H5P_DEFAULT), path, "no group /entry/spillway");
-    impl->title = h5::get_text(entry, "title", path);
-    impl->start_time = h5::get_text(entry, "start_time", path);
-    impl->end_time = h5::get_text(entry, "end_time", path);
-    impl->status = h5::get_text(extra, "status", path);
-    impl->configuration = h5::get_text(extra, "configuration", path);
-    impl->provenance = h5::get_text(extra, "provenance", path);
-    std::vector<std::string> names;
-    H5Literate(
-        extra, H5_INDEX_CRT_ORDER, H5_ITER_INC, nullptr,
-        [](hid_t group, const char* name, const H5L_info_t*, void* data) -> herr_t {
-          H5O_info_t object;
-          if (H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) >= 0 &&
-              object.type == H5O_TYPE_GROUP)
-            static_cast<std::vector<std::string>*>(data)->emplace_back(name);
-          return 0;
-        },
-        &names);
-    for (const std::string& name : names) impl->load_stream(entry, extra, name);
-  } catch (const nlohmann::json::exception& e) {
-    throw Error(fmt::format("{}: is damaged: {}", path, e.what()));
-  } catch (const Error& e) {
-    const std::string text = e.what();
-    throw Error(text.starts_with(path)
-                    ? fmt::format("{} (not a recording of this program, or damaged)", text)
-                    : fmt::format("{}: {}", path, text));
-  }
+  impl->backend = open_recording(path, calls);
   return Recording(std::move(impl));
 }
 
 Recording::Recording(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Recording::Recording(Recording&&) noexcept = default;
 Recording& Recording::operator=(Recording&&) noexcept = default;
-Recording::~Recording() {
-  const h5::Library library;
-  impl_.reset();
-}
+Recording::~Recording() = default;
 
-const std::string& Recording::path() const noexcept { return impl_->path; }
-const std::string& Recording::title() const noexcept { return impl_->title; }
-const std::string& Recording::start_time() const noexcept { return impl_->start_time; }
-const std::string& Recording::end_time() const noexcept { return impl_->end_time; }
-const std::string& Recording::status() const noexcept { return impl_->status; }
-const std::string& Recording::configuration() const noexcept { return impl_->configuration; }
-const std::string& Recording::provenance() const noexcept { return impl_->provenance; }
-const std::vector<RecordedStream>& Recording::streams() const noexcept { return impl_->streams; }
+const std::string& Recording::path() const noexcept { return impl_->backend->path; }
+const std::string& Recording::title() const noexcept { return impl_->backend->title; }
+const std::string& Recording::start_time() const noexcept { return impl_->backend->start_time; }
+const std::string& Recording::end_time() const noexcept { return impl_->backend->end_time; }
+const std::string& Recording::status() const noexcept { return impl_->backend->status; }
+const std::string& Recording::configuration() const noexcept {
+  return impl_->backend->configuration;
+}
+const std::string& Recording::provenance() const noexcept { return impl_->backend->provenance; }
+const std::string& Recording::state() const noexcept { return impl_->backend->state; }
+const std::vector<RecordedEvent>& Recording::events() const noexcept {
+  return impl_->backend->events;
+}
+const std::vector<std::string>& Recording::log() const noexcept { return impl_->backend->log; }
+Recording::Guard Recording::guard() const noexcept { return impl_->backend->guard; }
+const std::vector<RecordedStream>& Recording::streams() const noexcept {
+  return impl_->backend->streams;
+}
 
 std::size_t Recording::find(const std::string& stream) const {
   std::string known;
@@ -211,22 +159,25 @@ std::size_t Recording::find(const std::string& stream) const {
 
 void Recording::read_values(std::size_t stream, std::size_t channel, std::uint64_t row,
                             std::size_t count, int type, void* out) const {
-  const h5::Library library;
   const ChannelInfo& info = streams()[stream].info.channels[channel];
   if (static_cast<int>(info.type) != type)
     throw Error(
         fmt::format("{}: channel '{}' holds {}", path(), info.name, sample_type_name(info.type)));
-  impl_->read(impl_->columns[stream].values[channel], h5::native_type(type), row, count, out,
-              info.name);
+  impl_->backend->read(stream, value_column(channel), row, count,
+                       {static_cast<std::byte*>(out), count * sample_size(info.type)});
 }
 
 void Recording::read_calibrated(std::size_t stream, std::size_t channel, std::uint64_t row,
                                 std::span<double> out) const {
-  const h5::Library library;
   const RecordedStream& from = streams()[stream];
-  const std::string& name = from.info.channels[channel].name;
-  impl_->read(impl_->columns[stream].values[channel], H5T_NATIVE_DOUBLE, row, out.size(),
-              out.data(), name);
+  visit_sample_type(from.info.channels[channel].type, [&]<class T>(std::type_identity<T>) {
+    impl_->for_pieces<T>(stream, value_column(channel), row, out.size(),
+                         [&](std::size_t at, std::span<const T> piece) {
+                           std::ranges::transform(piece, out.subspan(at).begin(), [](T value) {
+                             return static_cast<double>(value);
+                           });
+                         });
+  });
   std::vector<Quality> quality(out.size());
   read_quality(stream, channel, row, quality);
   for (std::size_t done = 0; done < out.size();) {
@@ -249,17 +200,16 @@ void Recording::read_calibrated(std::size_t stream, std::size_t channel, std::ui
 
 void Recording::read_quality(std::size_t stream, std::size_t channel, std::uint64_t row,
                              std::span<Quality> out) const {
-  const h5::Library library;
-  impl_->read(impl_->columns[stream].quality[channel], H5T_NATIVE_UINT8, row, out.size(),
-              out.data(), streams()[stream].info.channels[channel].name);
+  impl_->backend->read(stream, quality_column(channel), row, out.size(),
+                       std::as_writable_bytes(out));
 }
 
 void Recording::read_times(std::size_t stream, std::uint64_t row, std::span<Time> out) const {
   const RecordedStream& from = streams()[stream];
   if (!from.info.rate) {
-    const h5::Library library;
-    impl_->read(impl_->columns[stream].time_ns, H5T_NATIVE_INT64, row, out.size(), out.data(),
-                "time_ns");
+    static_assert(sizeof(Time) == sizeof(std::int64_t));
+    impl_->backend->read(stream, time_column(from.info), row, out.size(),
+                         std::as_writable_bytes(out));
     return;
   }
   for (std::size_t i = 0; i < out.size(); ++i) {

@@ -19,8 +19,21 @@ void StreamLog::add_gap(Gap gap) {
   gaps_.push_back(gap);
 }
 
+void StreamLog::add(const Gap& gap) {
+  if (gap.count == 0) return;
+  begin_at(gap.first_sample);
+  add_gap(gap);
+  step_due_ = true;
+}
+
+void StreamLog::begin_at(std::uint64_t sample) {
+  if (!begun_) begin_ = sample;
+  begun_ = true;
+}
+
 void StreamLog::add(const Chunk& chunk, const CalibrationSet& set) {
   const std::uint64_t from = chunk.from.value;
+  begin_at(from);
   const std::uint64_t lost = chunk.lost.value;
   const std::uint64_t missing = chunk.missing.value;
   if (chunk.mixed) {

@@ -1,5 +1,6 @@
 """The command line: summaries, errors, exit statuses, signals, full disks."""
 
+import json
 import os
 import pty
 import re
@@ -168,11 +169,14 @@ class CommandLine(Case):
             subprocess.run(["umount", self.out / "data"], check=True)
 
     def check_full_disk(self, text):
-        result = self.record(text, check=1)
+        # It waits for room until it is stopped; what came meanwhile is lost, and told.
+        result = self.record(text, "--duration", "6", "--json", check=1)
         self.assertRegex(result.stderr, r"spillway: .*(disk is full|No space left)")
+        for recording in json.loads(result.stdout)["recordings"]:
+            for stream in recording["streams"]:
+                self.assertEqual(stream["recorded"] + stream["lost"] + stream["missing"], stream["produced"])
         info = self.info(self.out / "data/run.h5")
-        # Both recordings fill the disk; the one that finds it full first ends the run.
-        if "run.csv" not in result.stderr:
+        if "run.h5" in result.stderr:
             self.assertTrue(info["status"].startswith("incomplete"), info["status"])
         for stream in info["streams"]:
             counts = stream["counts"]
@@ -210,7 +214,7 @@ class CommandLine(Case):
                 break
         self.assertEqual(process.wait(timeout=30), 0)
         os.close(leader)
-        self.assertRegex(seen.decode(), r"samples recorded .*lag .*lost 0 .*missing \d+")
+        self.assertRegex(seen.decode(), r"samples .*unsaved [0-9.]+ s .*lost 0 .*missing \d+ .*B")
 
     def test_demo_shows_what_it_recorded(self):
         result = self.run_spillway("demo", "-d", "1", "-o", self.out / "demo")

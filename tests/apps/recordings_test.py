@@ -21,6 +21,7 @@ sources:
   - {{type: recording, path: "{path}"}}
 record:
   - {{path: run.h5}}
+  - {{path: "{{stream}}.csv"}}
 """
 
 
@@ -137,7 +138,16 @@ class Recordings(Case):
             self.assertEqual(flagged["Resp"][2 | 4], 2079 + 3303)
             self.assertEqual(flagged["Pleth"][2 | 4], 448)
 
+    def verify(self, path):
+        verdict = json.loads(self.run_spillway("verify", path, "--json", check=0).stdout)[0]
+        self.assertTrue(verdict["holds"], verdict)
+        self.assertTrue(verdict["sealed"], verdict)
+        for s in verdict["streams"]:
+            self.assertEqual(s["recorded"] + s["lost"] + s["missing"], s["produced"])
+
     def test_every_recording_comes_back(self):
+        import pandas
+
         for directory in sorted(p.parent for p in DATA.glob("*/recording.json")):
             with self.subTest(directory.name):
                 original = Original(directory.name)
@@ -145,9 +155,15 @@ class Recordings(Case):
                 out.mkdir()
                 config = self.write("all.yaml", RAW_ONLY.format(name=directory.name, path=directory / "recording.json"))
                 self.run_spillway("record", config, "-o", out, "-q", check=0)
+                self.verify(out / "run.h5")
                 with h5py.File(out / "run.h5") as f:
                     for s in original.json["streams"]:
                         data = original.stream(s)
+                        self.verify(out / f"{s['name']}.csv")
+                        table = pandas.read_csv(out / f"{s['name']}.csv", float_precision="round_trip")
+                        for k, c in enumerate(Original.channels(s)):
+                            np.testing.assert_array_equal(table[c["name"]].to_numpy().astype(data.dtype), data[:, k])
+                            np.testing.assert_array_equal(table[c["name"] + "_quality"].to_numpy(), f[f"entry/{s['name']}/{c['name']}_quality"][()])
                         for k, c in enumerate(Original.channels(s)):
                             column = f[f"entry/{s['name']}/{c['name']}"]
                             self.assertEqual(column.dtype, data.dtype)

@@ -63,7 +63,7 @@ TEST_CASE("a configuration says what it says") {
   CHECK(g.faults.at(0).every == 50);
   CHECK(std::get<TimingJitter>(c.sources[1]).period == 2ms);
   REQUIRE(c.recordings.size() == 2);
-  CHECK(c.recordings[0].flush == 250ms);
+  CHECK(c.recordings[0].options.flush == 250ms);
   CHECK(c.recordings[1].streams == std::vector<std::string>{"g", "m"});
 }
 

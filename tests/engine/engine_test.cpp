@@ -30,6 +30,8 @@ class FailingSink : public Sink {
     if (good_-- <= 0) throw Error("broken.h5: the disk is gone");
   }
   void append(std::size_t, std::span<const Anchor>) override {}
+  void append_gap(std::size_t, const Gap&) override {}
+  [[nodiscard]] SampleNumber end(std::size_t) const override { return {0}; }
   void flush() override {}
   void close(const Ending&) override {}
   [[nodiscard]] std::uint64_t bytes_written() const noexcept override { return 0; }

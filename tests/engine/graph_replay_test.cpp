@@ -6,8 +6,10 @@
 #include <thread>
 
 #include "filters/random_plant.hpp"
+#include "sinks.hpp"
 #include "spillway/channels/reader.hpp"
 #include "spillway/engine/engine.hpp"
+#include "spillway/filters/graph_log_json.hpp"
 
 using namespace spillway;
 using namespace spillway::test;
@@ -71,6 +73,29 @@ void count_entries(const GraphLog& log, Reached& reached) {
                                                                   : "change"];
 }
 
+// The log of each part as a recording has it.
+std::vector<GraphPartLog> logs_of(std::span<const std::string> lines) {
+  std::vector<GraphPartLog> logs;
+  for (const std::string& text : lines) {
+    const GraphLogLine line = graph_log_line_from_json(text, functions());
+    if (logs.size() <= line.part) logs.resize(line.part + 1);
+    GraphPartLog& log = logs[line.part];
+    std::visit(
+        [&]<class T>(const T& what) {
+          if constexpr (std::is_same_v<T, GraphBegin>) {
+            log.spec = what.spec;
+            log.streams = what.streams;
+          } else if constexpr (std::is_same_v<T, GraphLogDropped>) {
+            log.log.dropped += what.count;
+          } else {
+            log.log.entries.push_back(what);
+          }
+        },
+        line.what);
+  }
+  return logs;
+}
+
 void engine_against_replay(std::uint64_t seed, Reached& reached) {
   CAPTURE(seed);
   Random random(seed);
@@ -88,6 +113,12 @@ void engine_against_replay(std::uint64_t seed, Reached& reached) {
   } catch (const Error&) {
     return;  // nodes that do not fit
   }
+  // The log is that of the engine, or what a recording kept of it.
+  const bool from_recording = random.below(2) == 0;
+  CAPTURE(from_recording);
+  const auto recorded = std::make_shared<MemorySink>();
+  if (from_recording)
+    engine.record(std::make_unique<KeptSink>(recorded), std::chrono::microseconds(100), {{"slow"}});
   engine.start();
   Derived derived(engine);
   std::string changed;
@@ -115,7 +146,7 @@ void engine_against_replay(std::uint64_t seed, Reached& reached) {
   (void)engine.stop();
   derived.read();
   CAPTURE(changed);
-  for (const GraphPartLog& part : engine.graph_log()) {
+  for (const GraphPartLog& part : from_recording ? logs_of(recorded->log()) : engine.graph_log()) {
     CHECK(part.log.dropped == 0);
     count_entries(part.log, reached);
     const std::string log = words(part.log);

@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "../storage/support.hpp"
+#include "sinks.hpp"
 #include "spillway/engine/configuration.hpp"
 #include "spillway/engine/engine.hpp"
-#include "spillway/storage/memory_sink.hpp"
 #include "spillway/storage/recording.hpp"
 
 namespace spillway::test {
@@ -30,55 +30,6 @@ inline bool wait_until_finished(const Engine& engine, double seconds) {
   return engine.finished();
 }
 
-// A disk that stalls: holds each append up until it is let go.
-class StallingSink : public Sink {
- public:
-  StallingSink(std::unique_ptr<Sink> inner, std::atomic<bool>& stalled)
-      : inner_(std::move(inner)), stalled_(stalled) {}
-  void begin(const RecordingInfo& info) override { inner_->begin(info); }
-  void append(std::size_t stream, const Chunk& chunk, const Block& block,
-              const CalibrationSet& set) override {
-    while (stalled_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    inner_->append(stream, chunk, block, set);
-  }
-  void append(std::size_t stream, std::span<const Anchor> anchors) override {
-    inner_->append(stream, anchors);
-  }
-  void flush() override { inner_->flush(); }
-  void close(const Ending& ending) override { inner_->close(ending); }
-  [[nodiscard]] std::uint64_t bytes_written() const noexcept override {
-    return inner_->bytes_written();
-  }
-  [[nodiscard]] std::string name() const override { return inner_->name(); }
-
- private:
-  std::unique_ptr<Sink> inner_;
-  std::atomic<bool>& stalled_;
-};
-
-// What it keeps outlives the engine's recording.
-class KeptSink : public Sink {
- public:
-  explicit KeptSink(std::shared_ptr<MemorySink> inner) : inner_(std::move(inner)) {}
-  void begin(const RecordingInfo& info) override { inner_->begin(info); }
-  void append(std::size_t stream, const Chunk& chunk, const Block& block,
-              const CalibrationSet& set) override {
-    inner_->append(stream, chunk, block, set);
-  }
-  void append(std::size_t stream, std::span<const Anchor> anchors) override {
-    inner_->append(stream, anchors);
-  }
-  void flush() override { inner_->flush(); }
-  void close(const Ending& ending) override { inner_->close(ending); }
-  [[nodiscard]] std::uint64_t bytes_written() const noexcept override {
-    return inner_->bytes_written();
-  }
-  [[nodiscard]] std::string name() const override { return inner_->name(); }
-
- private:
-  std::shared_ptr<MemorySink> inner_;
-};
-
 inline bool has_event(Subscription& events, EventKind kind, Event* found = nullptr) {
   bool seen = false;
   while (const auto event = events.take()) {
@@ -88,8 +39,6 @@ inline bool has_event(Subscription& events, EventKind kind, Event* found = nullp
   }
   return seen;
 }
-
-inline std::uint64_t new_seed() { return std::random_device{}(); }
 
 // All of a stream that was not read yet.
 struct Taken {

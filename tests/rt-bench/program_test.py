@@ -18,6 +18,7 @@ CONTESTANTS = {"Spillway", "Boost spsc_queue, fixed", "Boost spsc_queue, run-tim
 RING = ["idle", "paced", "burst", "burst-pausing", "stalled", "sustained", "sustained-pausing", "blocks", "round-trip"]
 FILTERS = [f"filter-{family}-{type}" for family in ("sos4", "sos8", "mean64", "mean1024", "fir64", "fir256", "median5", "median31") for type in ("double", "float")]
 GRAPH = [f"graph-chain-{type}-{lanes}" for type in ("int16", "double") for lanes in (1, 16, 64)] + ["graph-fan-out-int16-16", "graph-build"]
+STORAGE = ["storage-hdf5", "storage-compressed", "storage-csv", "storage-stalled-disk"]
 
 
 class Program(unittest.TestCase):
@@ -76,6 +77,8 @@ class Program(unittest.TestCase):
         ids = [w["id"] for w in results["workloads"]]
         self.assertEqual(ids[:len(RING)], RING)
         self.assertEqual(ids[len(RING):len(RING) + 3], ["path-ring", "path-step", "path-thread"])
+        self.assertEqual(ids[-len(STORAGE):], STORAGE)
+        ids = ids[:-len(STORAGE)]
         self.assertEqual(ids[-len(GRAPH):], GRAPH)
         ids = ids[:-len(GRAPH)]
         self.assertEqual(ids[len(RING) + 3:-len(FILTERS)], [f"jitter-{us}us-{load}" for us in (1000, 100) for load in ("idle", "busy")])
@@ -142,6 +145,39 @@ class Program(unittest.TestCase):
             times = {name: [m["median"] for m in row["metrics"]] for name, row in rows.items()}
             self.assertTrue(all(t > 0 for name in ("filters by hand", "conversion", "Graph::process") for t in times[name]))
         self.assert_error("graph", "--workload", "idle", parts=("--workload",))
+
+    def test_recording_beside_others(self):
+        files = self.out / "files"
+        files.mkdir()
+        result = self.run_bench("storage", "--directory", files, "--rounds", 3, "--samples", 300_000, "--json", "s.json", check=0)
+        self.assertEqual(list(files.iterdir()), [])
+        results = json.loads((self.out / "s.json").read_text())
+        self.assertEqual([w["id"] for w in results["workloads"]], STORAGE)
+        self.assertRegex(results["settings"]["storage directory"], r"^\w+ on ")
+        for workload in results["workloads"]:
+            self.check_rows(workload)
+            # Each bar is judged, or said to be without figures.
+            self.assertRegex(workload["note"], r"Bars: .*\((at least|at most) [\d.]+(: met|: MISSED)?\)\.$")
+            for row in workload["rows"]:
+                for metric in row["metrics"]:
+                    self.assertEqual(len(metric["rounds"]), 3)
+        rows = {w["id"]: {row["name"]: row for row in w["rows"]} for w in results["workloads"]}
+        # What the sinks and those they are compared with wrote was read back.
+        for workload, names in (("storage-hdf5", ("process", "full", "none")), ("storage-compressed", ("0 threads", "1 thread", "2 threads"))):
+            for name in names:
+                self.assertEqual(rows[workload][f"Hdf5Sink, {name}"]["counts"]["wrong"], 0)
+        self.assertEqual(rows["storage-compressed"]["H5Dwrite, shuffle + deflate 1"]["counts"]["wrong"], 0)
+        self.assertEqual(rows["storage-csv"]["CsvSink"]["counts"]["wrong"], 0)
+        self.assertEqual(rows["storage-csv"]["std::ofstream <<"]["counts"]["wrong"], 0)
+        sizes = {row: {m["name"]: m["median"] for m in figures["metrics"]}["file"] for row, figures in rows["storage-hdf5"].items()}
+        self.assertAlmostEqual(sizes["raw write"], 100.0)
+        for row in rows["storage-stalled-disk"].values():
+            self.assertGreaterEqual(row["counts"]["blocks"], 3 * 111)
+
+        self.run_bench("storage", "--workload", "storage-csv", "--rounds", 1, "--samples", 1, "--json", "c.json", check=0)
+        self.assertEqual([w["id"] for w in json.loads((self.out / "c.json").read_text())["workloads"]], ["storage-csv"])
+        self.assert_error("storage", "--directory", "nowhere", parts=("--directory", "nowhere"))
+        self.assert_error("storage", "--workload", "graph-build", parts=("--workload",))
 
     def test_usage_errors(self):
         self.assert_error()

@@ -176,6 +176,11 @@ class Both : public Sink {
     a_.append(stream, anchors);
     b_.append(stream, anchors);
   }
+  void append_gap(std::size_t stream, const Gap& gap) override {
+    a_.append_gap(stream, gap);
+    b_.append_gap(stream, gap);
+  }
+  [[nodiscard]] SampleNumber end(std::size_t stream) const override { return a_.end(stream); }
   void flush() override {
     a_.flush();
     b_.flush();
@@ -430,7 +435,7 @@ TEST_CASE("CsvSink: the metadata") {
   }
   CHECK(columns[2]["dc:description"] == "strain of the \"left\" beam");
   const Json own = json["spillway"];
-  CHECK(own["format_version"] == 1);
+  CHECK(own["format_version"] == 2);
   CHECK(own["title"] == "Beam test");
   CHECK(own["start_time"] == recording.start_time);
   CHECK(own["configuration"] == recording.configuration);

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <random>
 #include <span>
 #include <string>
 #include <utility>
@@ -41,6 +43,21 @@ class TemporaryDirectory {
  private:
   std::string path_;
 };
+
+// How often to do what is better done more often, if somebody has the time.
+inline std::uint64_t soak(std::uint64_t usual, std::uint64_t factor = 20) {
+  const char* const full = std::getenv("SPILLWAY_TEST_FULL");
+  return full != nullptr && *full == '1' ? usual * factor : usual;
+}
+
+// SPILLWAY_TEST_SEED: of a run that failed.
+inline std::optional<std::uint64_t> given_seed() {
+  const char* const given = std::getenv("SPILLWAY_TEST_SEED");
+  if (given == nullptr) return std::nullopt;
+  return std::strtoull(given, nullptr, 10);
+}
+
+inline std::uint64_t new_seed() { return std::random_device{}(); }
 
 inline std::string contents(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

@@ -17,8 +17,7 @@ using SourceConfiguration =
     std::variant<SignalGenerator, RecordingSource, TimingJitter, MachineLoad>;
 
 struct RecordConfiguration {
-  std::string path;  // may contain "{stream}": one recording for each stream
-  std::chrono::nanoseconds flush = std::chrono::seconds(1);
+  RecordOptions options;             // the path may contain "{stream}": a recording for each stream
   std::vector<std::string> streams;  // empty: all streams and nodes
   std::string where;                 // place in the file, for messages
 };

@@ -18,6 +18,9 @@
 #include "spillway/engine/graph_status.hpp"
 #include "spillway/engine/source.hpp"
 #include "spillway/filters/graph_spec.hpp"
+#include "spillway/storage/csv_sink.hpp"
+#include "spillway/storage/durability.hpp"
+#include "spillway/storage/numbered_sink.hpp"
 #include "spillway/storage/output_file.hpp"
 #include "spillway/storage/sink.hpp"
 #include "spillway/storage/stream_log.hpp"
@@ -73,10 +76,21 @@ class GraphBuilder {
   GraphSpec spec_;
 };
 
+// Where and how to record. What makes no sense together is an Error of record().
 struct RecordOptions {
-  std::string path;  // ".h5", ".hdf5", ".nxs": HDF5; ".csv": wide CSV of one stream
+  std::string path;  // ".h5", ".hdf5", ".nxs": HDF5; ".csv": CSV
+  // After so long at most, what came is acknowledged.
   std::chrono::nanoseconds flush = std::chrono::seconds(1);
   Existing existing = Existing::refuse;
+  Durability durability = Durability::full;
+  int compression = 0;                             // HDF5: 0 to 12, see Hdf5Options
+  std::size_t compression_threads = 1;             // HDF5: 0 to 64
+  bool compatible = false;                         // HDF5: sealed files that HDF5 1.8 reads
+  CsvOptions::Form form = CsvOptions::Form::wide;  // CSV
+  // Not empty: numbered files, see NumberedSink. Each can be read alone.
+  Split split = {};
+  bool master = false;  // HDF5: besides, a file `path` that shows all of them as one
+  Keep keep = {};       // needs a split
 };
 
 // A stream or node to be published in shared memory, see shared_stream.hpp.
@@ -97,12 +111,15 @@ struct EngineOptions {
 
 // How one recording went.
 struct RecordingReport {
-  std::string path;
-  Ending ending;
+  std::string path;                // of the first file
+  std::vector<std::string> files;  // all of them, in order; some may be deleted by now
+  Ending ending;                   // of the last
   std::uint64_t bytes = 0;
   struct PerStream {
     std::string name;
+    // Over all files. What was read, but could not be written, counts as lost.
     RecordedCounts counts;
+    SampleNumber acknowledged;  // see RecordingStatus
   };
   std::vector<PerStream> streams;
 };
@@ -116,12 +133,18 @@ struct Report {
 struct RecordingStatus {
   std::string path;
   std::uint64_t bytes = 0;
+  bool waiting_for_room = false;                     // the disk is full
+  std::optional<std::chrono::seconds> full_in = {};  // of the disk, at this rate; none: unknown
   struct PerStream {
     std::string name;
     std::uint64_t recorded = 0;
     std::uint64_t lost = 0;
     std::uint64_t missing = 0;
     std::uint64_t lag = 0;  // pushed, not recorded yet
+    // The first sample that is not acknowledged: each before it is in the recording or named as
+    // not there, and survives what the durability of the recording says.
+    SampleNumber acknowledged;
+    std::uint64_t unacknowledged = 0;  // samples from there on, of those there are by now
   };
   std::vector<PerStream> streams;
 };
@@ -148,7 +171,8 @@ class Engine {
     return Channel<T>(add_single(std::move(options), sample_type_of<T>()));
   }
   [[nodiscard]] GraphBuilder& graph() noexcept;
-  // Claims the path at once. No signals: all streams and nodes, as they are at start().
+  // Claims the path at once. The recording keeps the events of the engine and the log of the graph
+  // too. No signals: all streams and nodes, as they are at start().
   void record(RecordOptions options, std::vector<Signal> signals = {});
   void record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
               std::vector<Signal> signals = {});

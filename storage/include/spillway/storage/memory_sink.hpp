@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spillway/channels/sample_type.hpp"
@@ -24,9 +25,13 @@ class MemorySink : public Sink {
   void begin(const RecordingInfo& info) override;
   void append(std::size_t stream, const Chunk& chunk, const Block& block,
               const CalibrationSet& calibrations) override;
+  void append_gap(std::size_t stream, const Gap& gap) override;
   void append(std::size_t stream, std::span<const Anchor> anchors) override;
+  void append_event(const RecordedEvent& event) override { events_.push_back(event); }
+  void append_log(std::string_view line) override { lines_.emplace_back(line); }
   void flush() override { ++flushes_; }
   void close(const Ending& ending) override { ending_ = ending; }
+  [[nodiscard]] SampleNumber end(std::size_t stream) const override;
   // Of values, quality and times.
   [[nodiscard]] std::uint64_t bytes_written() const noexcept override { return bytes_; }
   [[nodiscard]] std::string name() const override { return "memory"; }
@@ -60,6 +65,9 @@ class MemorySink : public Sink {
   [[nodiscard]] std::span<const Anchor> anchors(std::size_t stream) const;
   [[nodiscard]] const RecordedCounts& counts(std::size_t stream) const;
 
+  [[nodiscard]] std::span<const RecordedEvent> events() const noexcept { return events_; }
+  [[nodiscard]] std::span<const std::string> log() const noexcept { return lines_; }
+
   // Empty until close().
   [[nodiscard]] const std::optional<Ending>& ending() const noexcept { return ending_; }
   [[nodiscard]] std::size_t flushes() const noexcept { return flushes_; }
@@ -82,6 +90,8 @@ class MemorySink : public Sink {
 
   RecordingInfo info_;
   std::vector<Recorded> streams_;
+  std::vector<RecordedEvent> events_;
+  std::vector<std::string> lines_;
   std::optional<Ending> ending_;
   std::size_t flushes_ = 0;
   std::uint64_t bytes_ = 0;

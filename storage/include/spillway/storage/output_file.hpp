@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "spillway/storage/file_calls.hpp"
+
 namespace spillway {
 
 enum class Existing { refuse, replace };
@@ -16,7 +18,7 @@ enum class Existing { refuse, replace };
 // takes it. Creates the part file, empty, so that two recorders can't share one path.
 class OutputFile {
  public:
-  OutputFile(std::string path, Existing existing);
+  OutputFile(std::string path, Existing existing, FileCalls& calls = system_file_calls());
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   // An unsealed file that is still empty is removed; one with data stays.
@@ -34,14 +36,16 @@ class OutputFile {
   void seal();
 
  private:
+  FileCalls* calls_;
   std::string path_;
   std::string part_;
   Existing existing_;
   bool sealed_ = false;
 };
 
-// Throws Error naming `path` if fewer than `bytes` + a reserve to close files with are
+// Throws DiskFull naming `path` if fewer than `bytes` + a reserve to close files with are
 // free where `path` lies: better to stop whole than to be torn by a full disk.
-void require_free_space(const std::string& path, std::uint64_t bytes);
+void require_free_space(const std::string& path, std::uint64_t bytes,
+                        FileCalls& calls = system_file_calls());
 
 }  // namespace spillway

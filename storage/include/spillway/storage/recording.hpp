@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "spillway/channels/stream_info.hpp"
+#include "spillway/storage/file_calls.hpp"
+#include "spillway/storage/sink.hpp"
 #include "spillway/storage/stream_log.hpp"
 
 namespace spillway {
@@ -29,12 +31,17 @@ struct RecordedStream {
 };
 
 // An open recording. Finished ones, and, as far as they were flushed, growing and
-// unfinished ones. Every function may block, allocate and throw Error. One thread at
+// unfinished ones. Every function may block, allocate and throw Error, reading also if bytes are
+// not what was written: it names the channel, the rows and the place in the file. One thread at
 // a time for each Recording; several Recordings take turns.
 class Recording {
  public:
   // Tells the format by content. Throws Error if `path` is no recording.
-  static Recording open(const std::string& path);
+  //
+  // An unfinished one ("run.h5.part") whose journal is there is read by the journal if its recorder
+  // does not live any more: what was acknowledged, and nothing else. While the recorder
+  // lives, and without a journal, HDF5 is read as live readers do.
+  static Recording open(const std::string& path, FileCalls& calls = system_file_calls());
   Recording(Recording&&) noexcept;
   Recording& operator=(Recording&&) noexcept;
   ~Recording();
@@ -42,11 +49,23 @@ class Recording {
   [[nodiscard]] const std::string& path() const noexcept;
   [[nodiscard]] const std::string& title() const noexcept;
   [[nodiscard]] const std::string& start_time() const noexcept;
-  [[nodiscard]] const std::string& end_time() const noexcept;  // empty: not sealed
-  // "complete", "recording" for a growing or unfinished one, or "incomplete: why".
+  // Empty: not sealed, or recovered, and nobody knows.
+  [[nodiscard]] const std::string& end_time() const noexcept;
+  // "recording" for a growing or unfinished one, else as to_string(Ending) says.
   [[nodiscard]] const std::string& status() const noexcept;
   [[nodiscard]] const std::string& configuration() const noexcept;
   [[nodiscard]] const std::string& provenance() const noexcept;
+
+  [[nodiscard]] const std::string& state() const noexcept;
+  [[nodiscard]] const std::vector<RecordedEvent>& events() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& log() const noexcept;  // lines of JSON
+
+  enum class Guard : std::uint8_t {
+    seal,     // sealed: every byte that is read is checked against the checksums in the file
+    journal,  // unfinished: every byte that is read is checked against the journal
+    none,     // growing, or made otherwise: nothing to check with but what HDF5 itself checks
+  };
+  [[nodiscard]] Guard guard() const noexcept;
 
   [[nodiscard]] const std::vector<RecordedStream>& streams() const noexcept;
   // Index of the stream of that name; throws Error that lists what there is.

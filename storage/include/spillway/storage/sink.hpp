@@ -2,12 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "spillway/channels/error.hpp"
 #include "spillway/channels/reader.hpp"
 #include "spillway/channels/stream_info.hpp"
+#include "spillway/storage/stream_log.hpp"
 
 namespace spillway {
 
@@ -19,13 +23,46 @@ struct RecordingInfo {
   std::string provenance =
       {};  // what made the derived streams: nodes and their parameters, JSON text
   std::vector<StreamInfo> streams = {};
+  std::string state = {};  // of every node at the first sample, opaque bytes; empty: as made new
+};
+
+// Something that happened, for the recording to tell later.
+struct RecordedEvent {
+  std::int64_t time_ns = 0;  // since 1970-01-01, UTC
+  std::string kind;          // "samples lost", ...
+  std::string subject;       // the source, stream, node or path
+  std::uint64_t first = 0;   // sample number, where one is meant
+  std::uint64_t count = 0;   // samples
+  std::string text;          // one line for people
+  friend bool operator==(const RecordedEvent&, const RecordedEvent&) = default;
+};
+
+// Thrown by append and flush where the disk is full, or about to be: what was acknowledged is
+// safe, close() seals it, and whoever records may go on in another file once there is room.
+class DiskFull : public Error {
+ public:
+  using Error::Error;
 };
 
 // How a recording ended.
 struct Ending {
   bool complete = true;     // false: the sink was ended early, by an error or a full disk
   std::string reason = {};  // one line; empty for a normal stop
+  // recover() ended it, not whoever recorded it; `reason` says how far it goes.
+  bool recovered = false;
+  // UTC, ISO 8601; empty: now, or, of a recovered one, unknown.
+  std::string end_time = {};
 };
+
+// The status of a recording that ended so: "complete", "incomplete: <reason>" or "recovered:
+// <reason>".
+[[nodiscard]] inline std::string to_string(const Ending& ending) {
+  if (ending.recovered) return "recovered: " + ending.reason;
+  return ending.complete ? "complete" : "incomplete: " + ending.reason;
+}
+
+// Whether a recording goes on in another file.
+enum class Resumed : std::uint8_t { yes, not_yet, never };
 
 // A sink takes the streams of one recording, chunk by chunk, in the order of sample
 // numbers for each stream. One thread at a time. Every function may block, allocate
@@ -47,15 +84,44 @@ class Sink {
   virtual void append(std::size_t stream, const Chunk& chunk, const Block& block,
                       const CalibrationSet& calibrations) = 0;
 
+  // Samples that are not in this recording although they were read, or that another
+  // recording's books name: from the first sample this stream has no word on yet, or in front of
+  // the next chunk.
+  virtual void append_gap(std::size_t stream, const Gap& gap) = 0;
+
   // Stamps the source gave.
   virtual void append(std::size_t stream, std::span<const Anchor> anchors) = 0;
 
-  // Everything appended so far becomes readable by others, and survives the end
-  // of this process.
+  // What happened, and, one line of JSON each, what made the derived streams differ from a pure
+  // function of the raw ones. A sink that has no place for them leaves them out.
+  virtual void append_event(const RecordedEvent& event) { static_cast<void>(event); }
+  virtual void append_log(std::string_view line) { static_cast<void>(line); }
+
+  // When it returns, everything appended so far is acknowledged: it survives what the durability of
+  // the sink says, and can be read by others, but see Compression. Throws if that is not so; what
+  // was acknowledged before remains so.
   virtual void flush() = 0;
 
   // Flushes, seals and gives the recording its final name.
   virtual void close(const Ending& ending) = 0;
+
+  // After close, also if it threw: the first sample of the stream that this recording, sealed or
+  // recovered, may say nothing of; every one before is recorded in it, or named.
+  [[nodiscard]] virtual SampleNumber end(std::size_t stream) const = 0;
+
+  // After close() because the disk was full: goes on in another file with the same streams, if this
+  // kind of sink can, and there is room. What came meanwhile is the caller's to tell, by
+  // append_gap. Throws Error if that file can't be made for another reason than room.
+  virtual Resumed resume() { return Resumed::never; }
+
+  // Bytes that may still be written where it lies; none: unknown, or it takes care of room itself.
+  [[nodiscard]] virtual std::optional<std::uint64_t> free_bytes() { return std::nullopt; }
+
+  // Samples of those before end() that it was given and could not write, and names itself.
+  [[nodiscard]] virtual std::uint64_t not_written(std::size_t stream) const {
+    static_cast<void>(stream);
+    return 0;
+  }
 
   // Instead of close, for a recording in which nothing came to be recorded: leaves no file.
   virtual void abandon() noexcept {}

@@ -28,6 +28,8 @@ enum class Absence : std::uint8_t {
   lost_upstream = 1,  // a derived stream: the graph came too late for its input
   lost = 2,           // the recorder came too late
   mixed = 3,          // so many gaps at once that lost and missing lie mixed in the range
+  not_written = 4,    // they were read, but could not be written: the disk was full or failed
+  damaged = 5,        // they were recorded, and their bytes are not what they were
 };
 
 // A run of sample numbers that are not in the recording.
@@ -63,6 +65,13 @@ class StreamLog {
   // `set`: what chunk.calibrations names.
   void add(const Chunk& chunk, const CalibrationSet& set);
 
+  // Samples that no chunk tells of, from where the last chunk or gap ended; gap.count =
+  // gap.lost + gap.missing.
+  void add(const Gap& gap);
+
+  // The first sample there is a word on, and the first behind all of them.
+  [[nodiscard]] SampleNumber begin() const noexcept { return {begin_}; }
+  [[nodiscard]] SampleNumber end() const noexcept { return {begin_ + counts_.produced}; }
   [[nodiscard]] const RecordedCounts& counts() const noexcept { return counts_; }
   [[nodiscard]] std::uint64_t rows() const noexcept { return counts_.recorded; }
 
@@ -77,8 +86,11 @@ class StreamLog {
 
  private:
   void add_gap(Gap gap);
+  void begin_at(std::uint64_t sample);
 
   RecordedCounts counts_;
+  std::uint64_t begin_ = 0;
+  bool begun_ = false;
   Segment segment_;
   bool has_segment_ = false;
   bool step_due_ = false;  // a step was told by a chunk without samples

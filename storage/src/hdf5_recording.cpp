@@ -1,0 +1,280 @@
+// Reads HDF5 recordings: their books by the HDF5 library, their columns by it too, or, in a sealed
+// file, by the chunk table of its seal.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "calibration_json.hpp"
+#include "chunk_file.hpp"
+#include "columns.hpp"
+#include "file.hpp"
+#include "h5.hpp"
+#include "h5_driver.hpp"
+#include "h5_tables.hpp"
+#include "recording_backend.hpp"
+#include "seal.hpp"
+#include "spillway/channels/error.hpp"
+#include "stream_json.hpp"
+
+namespace spillway {
+
+namespace {
+
+class Hdf5Recording final : public RecordingBackend {
+ public:
+  ~Hdf5Recording() override {
+    const h5::Library library;
+    columns_.clear();
+    file_.close();
+  }
+
+  void load(const std::string& from, FileCalls& calls);
+  void read(std::size_t stream, std::size_t column, std::uint64_t row, std::uint64_t count,
+            std::span<std::byte> to) const override;
+
+ private:
+  struct Column {
+    h5::Id dataset;
+    hid_t type;  // of the library's own: not closed
+    std::string name;
+  };
+
+  [[nodiscard]] h5::Id open(hid_t at, const std::string& name) const {
+    return {H5Dopen2(at, name.c_str(), H5P_DEFAULT), path, "no dataset " + name};
+  }
+  [[nodiscard]] std::uint64_t length(hid_t dataset, const std::string& name) const;
+  template <class Row>
+  [[nodiscard]] std::vector<Row> table(hid_t group, const std::string& name,
+                                       const h5::Id& type) const;
+  void open_file(FileCalls& calls);
+  void load_entry();
+  void load_events(hid_t extra);
+  void read_by_seal(const Seal& seal, FileCalls& calls);
+  void load_stream(hid_t entry, hid_t extra, const std::string& name);
+  void load_calibrations(hid_t books, RecordedStream& stream) const;
+
+  h5::Id file_;
+  std::vector<std::vector<Column>> columns_;  // of each stream, as columns_of counts
+  std::optional<ChunkFile> chunks_;           // of a sealed file, instead of these two
+  std::vector<std::size_t> first_column_;     // of each stream, in chunks_
+};
+
+std::uint64_t Hdf5Recording::length(hid_t dataset, const std::string& name) const {
+  const h5::Id space(H5Dget_space(dataset), path, name);
+  hsize_t n = 0;
+  if (H5Sget_simple_extent_ndims(space) != 1 || H5Sget_simple_extent_dims(space, &n, nullptr) != 1)
+    throw Error(fmt::format("{}: dataset {} has not one dimension", path, name));
+  return n;
+}
+
+template <class Row>
+std::vector<Row> Hdf5Recording::table(hid_t group, const std::string& name,
+                                      const h5::Id& type) const {
+  const h5::Id dataset = open(group, name);
+  std::vector<Row> rows(length(dataset, name));
+  if (!rows.empty() && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()) < 0)
+    h5::fail(path, name + " can't be read");
+  return rows;
+}
+
+void Hdf5Recording::load_calibrations(hid_t books, RecordedStream& stream) const {
+  const auto changes = table<h5::CalibrationRow>(books, "calibration", h5::calibration_type());
+  const h5::Id byte(H5Tcopy(H5T_NATIVE_UINT8), path, "type");
+  const auto bytes = table<char>(books, "calibration_bytes", byte);
+  for (const auto& row : changes) {
+    if (row.offset > bytes.size() || row.length > bytes.size() - row.offset ||
+        row.channel >= stream.info.channels.size())
+      throw Error(
+          fmt::format("{}: the calibration table of stream {} is damaged", path, stream.info.name));
+    if (stream.calibrations.empty() || stream.calibrations.back().from_sample != row.from_sample)
+      stream.calibrations.push_back({row.from_sample, CalibrationSet(stream.info.channels.size())});
+    const char* text = bytes.data() + row.offset;
+    stream.calibrations.back().calibrations[row.channel] =
+        calibration_from_json(nlohmann::ordered_json::parse(text, text + row.length));
+  }
+}
+
+void Hdf5Recording::load_stream(hid_t entry, hid_t extra, const std::string& name) {
+  RecordedStream stream;
+  const h5::Id books(H5Gopen2(extra, name.c_str(), H5P_DEFAULT), path,
+                     "no group for stream " + name);
+  stream.info =
+      stream_info_from_json(nlohmann::ordered_json::parse(h5::get_text(books, "info", path)));
+  stream.segments = table<Segment>(books, "segments", h5::segment_type());
+  stream.gaps = table<Gap>(books, "gaps", h5::gap_type());
+  for (const auto& a : table<h5::AnchorRow>(books, "anchors", h5::anchor_type()))
+    stream.anchors.push_back({{a.sample}, Time(a.time_ns), a.ticks});
+  const auto counts = table<RecordedCounts>(books, "counts", h5::counts_type());
+  if (!counts.empty()) stream.counts = counts[0];
+  load_calibrations(books, stream);
+
+  const h5::Id group(H5Gopen2(entry, name.c_str(), H5P_DEFAULT), path, "no group " + name);
+  std::vector<Column> columns;
+  // In a growing file columns may be ahead of the books: only what both know is there.
+  stream.rows = std::numeric_limits<std::uint64_t>::max();
+  for (const ColumnInfo& info : columns_of(stream.info)) {
+    const hid_t type =
+        info.kind == ColumnInfo::Kind::values
+            ? h5::native_type(static_cast<int>(stream.info.channels[info.channel].type))
+        : info.kind == ColumnInfo::Kind::quality ? H5T_NATIVE_UINT8
+                                                 : H5T_NATIVE_INT64;
+    columns.push_back({open(group, info.name), type, name + "/" + info.name});
+    stream.rows = std::min(stream.rows, length(columns.back().dataset, info.name));
+  }
+  fit_segments(stream, path);
+  streams.push_back(std::move(stream));
+  columns_.push_back(std::move(columns));
+}
+
+void Hdf5Recording::load_entry() {
+  const h5::Id entry(H5Gopen2(file_, "entry", H5P_DEFAULT), path, "no group /entry");
+  const h5::Id extra(H5Gopen2(entry, "spillway", H5P_DEFAULT), path, "no group /entry/spillway");
+  title = h5::get_text(entry, "title", path);
+  start_time = h5::get_text(entry, "start_time", path);
+  end_time = h5::get_text(entry, "end_time", path);
+  status = h5::get_text(extra, "status", path);
+  configuration = h5::get_text(extra, "configuration", path);
+  provenance = h5::get_text(extra, "provenance", path);
+  std::vector<std::string> names;
+  H5Literate(
+      extra, H5_INDEX_CRT_ORDER, H5_ITER_INC, nullptr,
+      [](hid_t group, const char* name, const H5L_info_t*, void* data) -> herr_t {
+        H5O_info_t object;
+        if (H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) >= 0 &&
+            object.type == H5O_TYPE_GROUP)
+          static_cast<std::vector<std::string>*>(data)->emplace_back(name);
+        return 0;
+      },
+      &names);
+  for (const std::string& name : names) load_stream(entry, extra, name);
+  load_events(extra);
+}
+
+void Hdf5Recording::load_events(hid_t extra) {
+  // Files of format 1 have none of these.
+  const auto has = [&](const char* name) { return H5Lexists(extra, name, H5P_DEFAULT) > 0; };
+  const h5::Id byte(H5Tcopy(H5T_NATIVE_UINT8), path, "type");
+  if (has("events"))
+    for (const h5::EventRow& row : table<h5::EventRow>(extra, "events", h5::event_type()))
+      events.push_back(h5::event_of(row));
+  if (has("state")) {
+    const auto bytes = table<char>(extra, "state", byte);
+    state.assign(bytes.begin(), bytes.end());
+  }
+  if (!has("log")) return;
+  const auto lines = table<char>(extra, "log", byte);
+  // In a growing file the last line may be there in part.
+  for (auto at = lines.begin(), end = at; (end = std::find(at, lines.end(), '\n')) != lines.end();
+       at = end + 1)
+    log.emplace_back(at, end);
+}
+
+void Hdf5Recording::open_file(FileCalls& calls) {
+  const h5::Id access(H5Pcreate(H5P_FILE_ACCESS), path, "properties");
+  h5::set_driver(access, calls);
+  // What a live reader finds half written it reads again, sleeping twice as long each time: at most
+  // some 30 ms in all, not the hundred times that nobody lives to see the end of.
+  H5Pset_metadata_read_attempts(access, 25);
+  // A file that grows, or was left unfinished, opens for live readers only.
+  hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
+  if (file < 0) file = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+  file_ = h5::Id(file, path, "can't be opened");
+}
+
+void Hdf5Recording::load(const std::string& from, FileCalls& calls) {
+  path = from;
+  std::optional<Seal> seal;
+  {
+    // The library believes what it reads: it gets to see nothing that is not right.
+    const File file(calls, path, File::Mode::read);
+    seal = read_seal(file);
+    if (seal) {
+      Seal between = *seal;
+      std::erase_if(between.ranges,
+                    [](const SealRange& r) { return r.column != SealRange::no_column; });
+      check_seal(file, between, [&](const SealRange& range, const std::string& what) {
+        throw Error(fmt::format("{}: is damaged in bytes {} to {}: {}; 'spillway verify' tells all",
+                                path, range.address, range.address + range.length - 1, what));
+      });
+    }
+  }
+  const h5::Library library;
+  open_file(calls);
+  try {
+    load_entry();
+  } catch (const nlohmann::json::exception& e) {
+    throw Error(fmt::format("{}: is damaged: {}", path, e.what()));
+  } catch (const Error& e) {
+    const std::string text = e.what();
+    throw Error(text.starts_with(path)
+                    ? fmt::format("{} (not a recording of this program, or damaged)", text)
+                    : fmt::format("{}: {}", path, text));
+  }
+  if (seal) read_by_seal(*seal, calls);
+}
+
+void Hdf5Recording::read_by_seal(const Seal& seal, FileCalls& calls) {
+  std::vector<ChunkColumn> all(seal.columns.size());
+  for (std::size_t c = 0; c < all.size(); ++c) {
+    all[c].row_bytes = seal.columns[c].row_bytes;
+    all[c].chunk_rows = seal.columns[c].chunk_rows;
+    all[c].deflated = seal.columns[c].deflated;
+  }
+  for (const SealRange& r : seal.ranges)
+    if (r.column < all.size())
+      all[r.column].chunks.push_back({r.first_row, r.rows, r.filter_mask, r.address,
+                                      static_cast<std::uint32_t>(r.length), r.crc32c});
+  std::vector<ChunkColumn> used;
+  for (const RecordedStream& stream : streams) {
+    first_column_.push_back(used.size());
+    for (const ColumnInfo& info : columns_of(stream.info)) {
+      const std::string name = fmt::format("/entry/{}/{}", stream.info.name, info.name);
+      const auto found = std::ranges::find(seal.columns, name, &SealColumn::path);
+      if (found == seal.columns.end() || found->row_bytes != info.row_bytes)
+        throw Error(fmt::format("{}: its seal does not tell of {}", path, name));
+      ChunkColumn& column =
+          used.emplace_back(std::move(all[static_cast<std::size_t>(found - seal.columns.begin())]));
+      column.name =
+          fmt::format("{} '{}/{}'", info.kind == ColumnInfo::Kind::time_ns ? "column" : "channel",
+                      stream.info.name, info.name);
+      std::ranges::sort(column.chunks, {}, &ChunkPlace::first_row);
+      if (!column.chunks.empty())
+        column.tail_row = column.chunks.back().first_row + column.chunks.back().rows;
+      if (column.tail_row < stream.rows)
+        throw Error(fmt::format("{}: {}: the seal tells of {} rows, the books of {}", path,
+                                column.name, column.tail_row, stream.rows));
+    }
+  }
+  chunks_.emplace(calls, path, std::move(used));
+  guard = Recording::Guard::seal;
+  columns_.clear();
+  file_.close();
+}
+
+void Hdf5Recording::read(std::size_t stream, std::size_t column, std::uint64_t row,
+                         std::uint64_t count, std::span<std::byte> to) const {
+  if (count == 0) return;
+  if (chunks_) return chunks_->read(first_column_[stream] + column, row, count, to);
+  const h5::Library library;
+  const Column& from = columns_[stream][column];
+  const hsize_t start = row;
+  const hsize_t n = count;
+  const h5::Id file_space(H5Dget_space(from.dataset), path, from.name);
+  const h5::Id memory_space(H5Screate_simple(1, &n, nullptr), path, from.name);
+  if (H5Sselect_hyperslab(file_space, H5S_SELECT_SET, &start, nullptr, &n, nullptr) < 0 ||
+      H5Dread(from.dataset, from.type, memory_space, file_space, H5P_DEFAULT, to.data()) < 0)
+    h5::fail(path, fmt::format("{}: rows {} to {} can't be read", from.name, row, row + count - 1));
+}
+
+}  // namespace
+
+std::unique_ptr<RecordingBackend> open_hdf5(const std::string& path, FileCalls& calls) {
+  auto recording = std::make_unique<Hdf5Recording>();
+  recording->load(path, calls);
+  return recording;
+}
+
+}  // namespace spillway
