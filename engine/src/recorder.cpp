@@ -15,6 +15,7 @@ constexpr auto shortest_nap = std::chrono::microseconds(200);
 constexpr auto longest_nap = std::chrono::milliseconds(10);
 constexpr std::size_t event_capacity = 4096;
 constexpr auto look_for_room_every = std::chrono::milliseconds(200);
+constexpr auto look_for_room_at_least_every = std::chrono::milliseconds(60'000);
 
 std::string describe_gap(const Gap& gap) {
   const char* why = "missing at the source";
@@ -226,6 +227,7 @@ bool Recorder::step() {
 void Recorder::flush() {
   sink_->flush();
   unflushed_ = false;
+  fruitless_ = false;
   acknowledge();
   note_name();
   publish_({EventKind::recording_saved, sink_->name(), 0, 0, acknowledged_text()});
@@ -308,12 +310,17 @@ bool Recorder::wait_for_room(const std::string& reason) {
   close_early(reason);
   settle();
   waiting_for_room_ = true;
-  Resumed resumed = Resumed::not_yet;
-  for (;;) {
-    resumed = sink_->resume();
-    if (resumed != Resumed::not_yet || hurried_) break;
-    std::unique_lock lock(mutex_);
-    (void)hurry_signal_.wait_for(lock, look_for_room_every, [&] { return hurried_.load(); });
+  // What was free the last time did not do for one flush: no reason to try again at once.
+  look_for_room_after_ = fruitless_
+                             ? std::min(look_for_room_after_ * 2, look_for_room_at_least_every)
+                             : look_for_room_every;
+  Resumed resumed = fruitless_ ? Resumed::not_yet : sink_->resume();
+  while (resumed == Resumed::not_yet && !hurried_) {
+    {
+      std::unique_lock lock(mutex_);
+      (void)hurry_signal_.wait_for(lock, look_for_room_after_, [&] { return hurried_.load(); });
+    }
+    if (!hurried_ || !fruitless_) resumed = sink_->resume();
   }
   waiting_for_room_ = false;
   if (resumed != Resumed::yes) {
@@ -321,6 +328,7 @@ bool Recorder::wait_for_room(const std::string& reason) {
     return false;
   }
   closed_ = false;
+  fruitless_ = true;
   note_name();
   publish_({EventKind::recording_resumed, sink_->name(), 0, 0, "there is room on the disk again"});
   return true;

@@ -116,7 +116,9 @@ class Recorder {
   std::chrono::steady_clock::time_point last_look_;
   DiskForecast forecast_;
   bool unflushed_ = false;
-  bool closed_ = false;  // the sink, and not resumed
+  bool closed_ = false;     // the sink, and not resumed
+  bool fruitless_ = false;  // it was resumed, and nothing flushed since
+  std::chrono::milliseconds look_for_room_after_{};
   Ending ending_;
   std::string cut_short_;  // written before finish_ is set, read after
 

@@ -19,11 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::uint64_t room_to_go_on = 64 << 20;
-// No sink asks for more at once.
-constexpr std::uint64_t most_needed = 1 << 30;
-constexpr auto first_retry = std::chrono::seconds(1);
-constexpr auto last_retry = std::chrono::seconds(64);
+constexpr std::int64_t room_to_go_on = 64 << 20;
 constexpr std::size_t most_waiting_events = 1024;
 
 std::string new_run_id() {
@@ -258,7 +254,6 @@ void NumberedSink::flush() {
   if (!current_) return;
   current_->flush();
   flushed_ = true;
-  retry_after_ = {};
   const Split& split = options_.split;
   const bool large = split.bytes > 0 && current_->bytes_written() >= split.bytes;
   const bool long_enough =
@@ -273,51 +268,22 @@ void NumberedSink::flush() {
 
 void NumberedSink::close(const Ending& ending) {
   if (!current_ && ending.complete && !waiting_lines_.empty()) opened();
-  if (!ending.complete) {
-    // What there is to be had now was not enough.
-    room_when_full_ = 0;
-    if (current_ && resumed_ && !flushed_) {
-      abandon();
-      retry_after_ = std::clamp<Clock::duration>(retry_after_ * 2, first_retry, last_retry);
-      retry_at_ = Clock::now() + retry_after_;
-      room_when_full_ = room();
-      throw DiskFull(fmt::format("{}: removed, as nothing was flushed to it", name_));
-    }
-    retry_at_ = Clock::now() + retry_after_;
+  if (!ending.complete && current_ && resumed_ && !flushed_) {
+    abandon();
+    throw DiskFull(fmt::format("{}: removed, as nothing was flushed to it", name_));
   }
-  try {
-    if (current_) close_file(ending);
-  } catch (...) {
-    if (!ending.complete) room_when_full_ = room();
-    throw;
-  }
-  if (!ending.complete) room_when_full_ = room();
+  if (current_) close_file(ending);
 }
 
 Resumed NumberedSink::resume() {
-  const std::uint64_t free = room();
-  // Where the disk said that there was room and there was none, not at once again, unless it says
-  // something else meanwhile.
-  const bool says_more = free > room_when_full_ && free - room_when_full_ > room_to_go_on;
-  if (!says_more && Clock::now() < retry_at_) return Resumed::not_yet;
-  // Far from full: it was a quota, or another limit that can't be seen.
-  const std::uint64_t enough = std::min(room_when_full_, most_needed) + room_to_go_on;
-  if (free < enough) return Resumed::not_yet;
+  if (calls_->free_bytes(directory_.c_str()) < room_to_go_on) return Resumed::not_yet;
   try {
     open_next();
   } catch (const DiskFull&) {
-    room_when_full_ = room();
-    retry_after_ = std::clamp<Clock::duration>(retry_after_ * 2, first_retry, last_retry);
-    retry_at_ = Clock::now() + retry_after_;
     return Resumed::not_yet;
   }
   resumed_ = true;
   return Resumed::yes;
-}
-
-std::uint64_t NumberedSink::room() const {
-  return static_cast<std::uint64_t>(
-      std::max<std::int64_t>(calls_->free_bytes(directory_.c_str()), 0));
 }
 
 std::optional<std::uint64_t> NumberedSink::free_bytes() {

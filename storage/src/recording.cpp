@@ -98,7 +98,10 @@ std::unique_ptr<RecordingBackend> open_recording(const std::string& path, FileCa
   // Its header may be what is damaged.
   if (calls.kind(csv::metadata_path(path).c_str()) == PathKind::file) return open_csv(path, calls);
   throw Error(
-      fmt::format("{}: is not a recording: neither HDF5 nor CSV as this program writes it", path));
+      fmt::format("{}: is not a recording: neither HDF5 nor CSV as this program writes it{}", path,
+                  path.ends_with(".part") ? "; a recorder may have ended before it had "
+                                            "written anything"
+                                          : ""));
 }
 
 struct Recording::Impl {

@@ -560,7 +560,18 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
     if (!from->journal->unacknowledged.empty())
       report.remarks.push_back(from->journal->unacknowledged);
   } else {
-    from = open_recording(part, calls);
+    try {
+      from = open_recording(part, calls);
+    } catch (const Error& error) {
+      // Of a part file it is known whose it is: it ended before there was anything to keep.
+      if (!has_part) throw;
+      report.remarks.push_back(error.what());
+      report.remarks.push_back(fmt::format(
+          "unless its journal was taken away, nothing in it was acknowledged: {} may be removed, "
+          "and {} recorded anew",
+          part, files.path));
+      return report;
+    }
     report.by = is_csv(*from, files.path) ? "CSV" : "HDF5";
     report.remarks.push_back(
         "there is no journal: what was flushed and survived is there, after a power cut it may be "
@@ -570,7 +581,9 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
   lost |= from->journal && from->journal->lost_commits > 0;
   if (std::ranges::all_of(report.streams, [](const auto& s) { return s.counts.produced == 0; })) {
     report.outcome = lost ? RecoveryReport::Outcome::lost : RecoveryReport::Outcome::nothing;
-    report.remarks.push_back("it has no samples: none was acknowledged before it ended");
+    report.remarks.push_back(
+        report.tail.empty() ? "it has no samples: none was acknowledged before it ended"
+                            : "it has no samples that the journal vouches for: " + report.tail);
     return report;
   }
 
@@ -614,8 +627,10 @@ std::vector<std::string> unfinished_recordings(const std::string& directory, Fil
     const std::string path = (directory.ends_with('/') ? directory : directory + "/") + name;
     if (is_part && !has(files.journal)) {
       // Others have files of that name too.
+      const auto ends = [&](std::string_view ending) { return files.path.ends_with(ending); };
+      const bool ours = ends(".h5") || ends(".hdf5") || ends(".nxs") || ends(".csv");
       try {
-        static_cast<void>(open_recording(path, calls));
+        if (!ours) static_cast<void>(open_recording(path, calls));
       } catch (const Error&) {
         continue;
       }

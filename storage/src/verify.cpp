@@ -344,6 +344,8 @@ VerifyReport verify(const std::string& path, FileCalls& calls) {
       findings.add(Kind::checksum, "the journal",
                    fmt::format("{}: {} commits are lost", recording->journal->tail,
                                recording->journal->lost_commits));
+    else if (!recording->journal->tail.empty())
+      report.remarks.push_back(fmt::format("behind that commit: {}", recording->journal->tail));
   } else if (growing) {
     report.remarks.push_back(
         "it is not finished and there is no journal to hold it against, or its recorder lives: "

@@ -188,7 +188,9 @@ class CommandLine(Case):
             config = self.write("config.yaml", GENERATOR.format(speed="max", duration=f"{seconds} s").replace("path: run.csv", "path: long.csv"))
             out = self.out / f"data{seconds}"
             out.mkdir()
-            process = subprocess.Popen([SPILLWAY, "record", config, "-o", out, "-q"])
+            # The address sanitizer, if there is one, would keep what was freed.
+            options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
+            process = subprocess.Popen([SPILLWAY, "record", config, "-o", out, "-q"], env={**os.environ, "ASAN_OPTIONS": options})
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = status
             self.assertEqual(status, 0)

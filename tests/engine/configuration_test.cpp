@@ -67,6 +67,28 @@ TEST_CASE("a configuration says what it says") {
   CHECK(c.recordings[1].streams == std::vector<std::string>{"g", "m"});
 }
 
+TEST_CASE("a configuration says how durable, compressed and numbered its recordings are") {
+  const Configuration c = parse_configuration(
+      replaced(good, "flush: 250 ms",
+               "durability: process, compression: 3, threads: 4, compatible: yes, master: true, "
+               "split: {size: 64 MiB, duration: 1 h}, keep: {size: 1 TiB, duration: 30 d}"),
+      "c.yaml");
+  const RecordOptions& options = c.recordings.at(0).options;
+  CHECK(options.durability == Durability::process);
+  CHECK(options.compression == 3);
+  CHECK(options.compression_threads == 4);
+  CHECK(options.compatible);
+  CHECK(options.master);
+  CHECK(options.split.bytes == 64_MiB);
+  CHECK(options.split.duration == 1h);
+  CHECK(options.keep.bytes == 1024_GiB);
+  CHECK(options.keep.duration == 720h);
+  CHECK(c.recordings.at(1).options.durability == Durability::full);
+  const Configuration l =
+      parse_configuration(replaced(good, "\"{stream}.csv\"", "all.csv, form: long"), "c.yaml");
+  CHECK(l.recordings.at(1).options.form == CsvOptions::Form::long_form);
+}
+
 TEST_CASE("a configuration runs, and is kept in the recording") {
   TemporaryDirectory directory;
   const Configuration configuration = parse_configuration(good, "c.yaml");
@@ -115,6 +137,25 @@ TEST_CASE("what is wrong in a configuration is named with file, line and column,
       {"  - {path: a.h5, flush: 250 ms}",
        "  - {path: a.h5}\n  - {path: a.h5}",
        {"unfinished recording", "a.h5"}},
+      {"flush: 250 ms", "durability: ful", {"c.yaml", "'durability'", "full", "process", "none"}},
+      {"flush: 250 ms", "compression: 13", {"'13'", "0 to 12"}},
+      {"flush: 250 ms", "threads: 2", {"'threads'", "needs a compression"}},
+      {"flush: 250 ms", "form: long", {"'form'", "CSV"}},
+      {"flush: 250 ms", "master: true", {"'master'", "needs a split"}},
+      {"flush: 250 ms", "split: {}", {"'split'", "a size, a duration"}},
+      {"flush: 250 ms", "split: {size: 1 GB}", {"'1 GB'", "GiB"}},
+      {"flush: 250 ms", "split: {duration: 1 ms}", {"at least 1 s"}},
+      {"flush: 250 ms", "split: {sise: 1 GiB}", {"did you mean 'size'"}},
+      {"flush: 250 ms", "keep: {size: 1 GiB}", {"'keep'", "needs a split"}},
+      {"flush: 250 ms",
+       "split: {size: 2 GiB}, keep: {size: 1 GiB}",
+       {"'keep'", "less than that of one file"}},
+      {"flush: 250 ms",
+       "split: {duration: 2 h}, keep: {duration: 1 h}",
+       {"'keep'", "less than that of one file"}},
+      {"\"{stream}.csv\"", "\"{stream}.csv\", compression: 1", {"'compression'", "HDF5"}},
+      {"\"{stream}.csv\"", "\"{stream}.csv\", compatible: true", {"'compatible'", "HDF5"}},
+      {"\"{stream}.csv\"", "\"{stream}.csv\", form: broad", {"'form'", "wide", "long"}},
       {"sources:", "sources: []\nxources:", {"c.yaml"}},
       {"{type: timing",
        "{type: recording, path: \"${SPILLWAY_NO_SUCH_VARIABLE}/x.json\"}\n  - {type: timing",

@@ -557,7 +557,7 @@ TEST_CASE("over files, full disks and overruns at random every sample is recorde
   std::mt19937_64 random(seed);
   const auto below = [&](std::uint64_t n) { return random() % n; };
   std::size_t most_files = 0;
-  for (int run = 0; run < 4; ++run) {
+  for (int run = 0; run < 12; ++run) {
     MemoryDisk disk;
     Engine engine;
     const auto x = engine.add_channel<double>(channel("x", 2048));
@@ -585,6 +585,7 @@ TEST_CASE("over files, full disks and overruns at random every sample is recorde
       std::this_thread::yield();
     }
     disk.make_room(true);
+    REQUIRE(eventually([&] { return !engine.status()[0].waiting_for_room; }));
     push(to_x, 1);
     push(to_z, 1);
     const Report report = engine.stop();
@@ -648,6 +649,36 @@ TEST_CASE(
   const Recording recording = Recording::open(last);
   CHECK(recording.status() == "complete");
   CHECK(recording.streams().at(0).segments.at(0).first_sample > 0);
+}
+
+TEST_CASE("a master shows the numbered files of a recording as one") {
+  TemporaryDirectory directory;
+  Engine engine;
+  const auto x = engine.add_channel<double>(channel("x"));
+  engine.record({.path = directory / "run.h5",
+                 .flush = 1ms,
+                 .compression = 1,
+                 .split = {.duration = 1ns},
+                 .master = true});
+  engine.start();
+  Writer<double> writer = x.writer();
+  for (int part = 0; part < 3; ++part) {
+    push(writer, 100);
+    REQUIRE(eventually([&] { return acknowledged(engine) == writer.next().value; }));
+  }
+  CHECK(engine.stop().errors.empty());
+  const Recording master = Recording::open(directory / "run.h5");
+  REQUIRE(master.streams().at(0).rows == 300);
+  std::vector<double> values(300);
+  master.read_raw<double>(0, 0, 0, values);
+  for (std::size_t i = 0; i < 300; ++i) REQUIRE(values[i] == static_cast<double>(i));
+  Engine again;
+  (void)again.add_channel<double>(channel("x"));
+  CHECK(contains(message_of([&] {
+                   again.record(
+                       {.path = directory / "run.h5", .split = {.bytes = 1}, .master = true});
+                 }),
+                 "run"));
 }
 
 TEST_CASE("two recorders can't share a path, numbered or not; a run without samples is whole") {

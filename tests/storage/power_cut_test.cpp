@@ -98,7 +98,7 @@ TEST_CASE("power cuts: while a recording is sealed it is whole, before and behin
 TEST_CASE("power cuts: a recovery that is cut itself can be made again") {
   Tally tally;
   std::uint64_t states = 0;
-  for (std::uint64_t n = 0; n < soak(6); ++n) {
+  for (std::uint64_t n = 0; n < soak(20); ++n) {
     const std::uint64_t seed = given_seed().value_or(new_seed());
     CAPTURE(seed);
     const Format format = n % 3 == 0 ? Format::csv : Format::hdf5;

@@ -1,6 +1,7 @@
 #include "spillway/storage/recovery.hpp"
 
 #include <fmt/format.h>
+#include <fstream>
 
 #include <algorithm>
 #include <array>
@@ -516,6 +517,19 @@ TEST_CASE("recovery: a recording in which nothing was acknowledged leaves no fil
   REQUIRE_FALSE(report.remarks.empty());
   CHECK(contains(report.remarks.back(), "no samples"));
   CHECK_FALSE(exists(directory / "run.recovered.h5"));
+}
+
+TEST_CASE("recovery: a recorder that ended before it wrote anything is no dead end") {
+  TemporaryDirectory directory;
+  const std::string part = directory / "run.h5.part";
+  std::ofstream(part) << (GENERATE(false, true) ? "torn" : "");
+  const std::vector<std::string> found = unfinished_recordings(directory.path());
+  CHECK(found == std::vector<std::string>{part});
+  const RecoveryReport report = recover(part);
+  CHECK(report.outcome == RecoveryReport::Outcome::nothing);
+  CHECK(report.output.empty());
+  CHECK(contains(report.remarks.back(), part + " may be removed"));
+  CHECK(exists(part));
 }
 
 TEST_CASE("recovery: what is unfinished in a directory is found, and nothing else") {

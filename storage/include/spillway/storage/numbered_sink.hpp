@@ -91,8 +91,8 @@ class NumberedSink : public Sink {
   [[nodiscard]] std::uint64_t not_written(std::size_t stream) const override {
     return not_written_[stream];
   }
-  // Yes once there are 64 MiB more than when the disk was full. A file that was full again before
-  // its first flush is removed, and the next try comes later.
+  // Yes once 64 MiB are free. If that is not enough for a first flush, close() removes the file,
+  // and says so.
   Resumed resume() override;
   [[nodiscard]] std::optional<std::uint64_t> free_bytes() override;
   void abandon() noexcept override;
@@ -121,7 +121,6 @@ class NumberedSink : public Sink {
   void close_file(const Ending& ending);
   void sealed();
   void delete_old();
-  [[nodiscard]] std::uint64_t room() const;
   bool remove_file(const std::string& path);
   void tell(FileNote::Kind kind, const std::string& path, const std::string& text = {}) const;
 
@@ -148,9 +147,6 @@ class NumberedSink : public Sink {
   std::vector<std::string> waiting_lines_;
   std::deque<Sealed> sealed_;
   std::uint64_t closed_bytes_ = 0;
-  std::uint64_t room_when_full_ = 0;
-  Clock::time_point retry_at_;
-  Clock::duration retry_after_{};
 };
 
 }  // namespace spillway
