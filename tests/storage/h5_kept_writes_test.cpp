@@ -15,7 +15,7 @@ using h5::Id;
 using test::TemporaryDirectory;
 
 TEST_CASE("writes that fail are kept, and what HDF5 goes on to do is right once they are made") {
-  const std::uint64_t fails_at = GENERATE(range(0, 40, 3));
+  const auto fails_at = static_cast<std::uint64_t>(GENERATE(range(0, 40, 3)));
   CAPTURE(fails_at);
   const h5::Library library;
   TemporaryDirectory directory;

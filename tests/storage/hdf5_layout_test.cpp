@@ -149,7 +149,7 @@ TEST_CASE("a compatible file has nothing in it that HDF5 1.8 does not know") {
       i += 1U << (flags & 3);
       const std::size_t end = i + size;
       while (i + 4 <= end) {
-        const std::size_t length = byte(i + 1) | byte(i + 2) << 8;
+        const auto length = static_cast<std::size_t>(byte(i + 1) | byte(i + 2) << 8);
         const std::size_t header = (flags & 4) ? 6 : 4;
         if (byte(i) == 8) newest = std::max<int>(newest, byte(i + header));
         i += header + length;
