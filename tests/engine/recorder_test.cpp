@@ -15,6 +15,7 @@
 #include "storage/faulty_files.hpp"
 #include "support.hpp"
 #include "support/catch.hpp"
+#include "unacknowledged.hpp"
 
 using namespace spillway;
 using namespace spillway::test;
@@ -107,7 +108,8 @@ class MemoryFile : public PassingSink {
   }
   using PassingSink::append;
   void flush() override {
-    while (disk_.holds_up_flushes) {
+    // One without anything new is not held: whoever waits for the hold knows what is in it.
+    while (disk_.holds_up_flushes && has_news()) {
       disk_.held_up = 1;
       std::this_thread::sleep_for(1ms);
     }
@@ -134,6 +136,11 @@ class MemoryFile : public PassingSink {
  private:
   void check_room() const {
     if (disk_.full) throw DiskFull(file_->path + ": the disk is full");
+  }
+  [[nodiscard]] bool has_news() const {
+    for (std::size_t i = 0; i < flushed_.size(); ++i)
+      if (PassingSink::end(i).value > flushed_[i]) return true;
+    return false;
   }
   MemoryDisk& disk_;
   std::shared_ptr<MemoryDisk::Written> file_;
@@ -721,6 +728,26 @@ TEST_CASE("what makes no sense together in RecordOptions is refused, and claims 
   CHECK(
       contains(refused({.path = h5, .split = {.duration = 2s}, .keep = {.duration = 1s}}), "less"));
   CHECK(std::filesystem::is_empty(directory.path()));
+}
+
+TEST_CASE("what a recording did not take becomes gaps, to the sample") {
+  Unacknowledged given;
+  given.add_samples(0, 60);
+  given.add_samples(60, 40);
+  given.add({100, 10, 0, 10, Absence::missing});
+  given.add_samples(110, 50);
+  CHECK(given.end_at(30) == 70 + 50);
+  CHECK(given.gaps() == std::vector<Gap>{{30, 70, 70, 0, Absence::not_written},
+                                         {100, 10, 0, 10, Absence::missing},
+                                         {110, 50, 50, 0, Absence::not_written}});
+  // The next recording took some of that, and is full as well.
+  given.add_samples(160, 5);
+  CHECK(given.end_at(105) == 5);
+  CHECK(given.gaps() == std::vector<Gap>{{105, 5, 0, 5, Absence::missing},
+                                         {110, 50, 50, 0, Absence::not_written},
+                                         {160, 5, 5, 0, Absence::not_written}});
+  CHECK(given.end_at(165) == 0);
+  CHECK(given.gaps().empty());
 }
 
 TEST_CASE("the forecast of a full disk: one warning at an hour, ten minutes and a minute") {
