@@ -305,9 +305,15 @@ AlignFilter::Output AlignFilter::make(Frames out, std::span<Time> times) noexcep
     made.lost = std::exchange(next.lost, {});
     made.missing = std::exchange(next.missing, {});
   }
+  waits_at_.reset();
   while (made.count < room) {
     const std::optional<Point> point = next_point();
-    if (!point || !is_decided(*point) || !goes_on(made, *point)) break;
+    if (!point) break;
+    if (!is_decided(*point)) {
+      waits_at_ = point->time;
+      break;
+    }
+    if (!goes_on(made, *point)) break;
     if (is_grid) {
       if (const std::uint64_t behind = behind_pause(*point); behind != point->number) {
         if (made.count > 0) break;

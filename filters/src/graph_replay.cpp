@@ -27,6 +27,9 @@ struct GraphReplay::Impl {
     Time offset{};  // of its origin
     std::vector<ReaderLoss> losses;
     std::size_t next_loss = 0;
+    // In the reign: the inputs that meet this one in a node.
+    std::vector<std::size_t> met;
+    std::uint64_t until = never;  // the reign ends there
 
     [[nodiscard]] std::uint64_t loss_at() const noexcept {
       return next_loss < losses.size() ? losses[next_loss].from.value : never;
@@ -56,7 +59,7 @@ struct GraphReplay::Impl {
   Impl(GraphSpec spec, std::vector<StreamInfo> streams, std::size_t block)
       : infos(std::move(streams)), block_frames(block), graph(std::move(spec), infos, block) {
     for (const StreamInfo& info : infos) {
-      Input input{Block(info, block), {}, 0, false, 0, Time::min(), {}, {}, 0};
+      Input input{Block(info, block), {}, 0, false, 0, Time::min(), {}, {}, 0, {}, never};
       input.offset = time_between(infos.front().origin, info.origin).value_or(Time(0));
       inputs.push_back(std::move(input));
     }
@@ -115,6 +118,7 @@ struct GraphReplay::Impl {
 
   void begin(const Reign& reign) {
     graph.set_waiting(Waiting::logged);
+    find_those_that_meet();
     std::unordered_map<std::string, std::size_t> ids;
     for (std::size_t n = 0; n < graph.spec().nodes.size(); ++n)
       ids.emplace(graph.spec().nodes[n].id, n);
@@ -130,6 +134,69 @@ struct GraphReplay::Impl {
       graph.replay_failure(find(failure.node), failure.from);
   }
 
+  void find_those_that_meet() {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      std::vector<std::size_t>& met = inputs[i].met;
+      met.clear();
+      for (const std::size_t node : graph.nodes_of(i))
+        for (const std::size_t source : graph.sources_of(node))
+          if (source != i && std::ranges::find(met, source) == met.end()) met.push_back(source);
+    }
+  }
+
+  // The time of what an input gives next.
+  [[nodiscard]] Time next_time(std::size_t i) const noexcept {
+    const Input& in = inputs[i];
+    return in.loss_at() == in.next || in.left() == 0 ? in.reached : time_of(in, i, in.begin);
+  }
+
+  // The time up to which an input should go on: little farther than those it meets, so that little
+  // is kept until they follow, and not so far that a live graph would not have waited for them.
+  [[nodiscard]] Time limit_of(std::size_t i, const std::vector<std::size_t>& candidates,
+                              const std::vector<Graph::Wait>& waits) const {
+    if (inputs[i].met.empty()) return Time::max();
+    const auto block = [&](std::size_t input) {
+      return infos[input].rate ? infos[input].rate->duration(block_frames) : Time(0);
+    };
+    Time limit = Time::max();
+    Time slack = block(i);
+    for (const std::size_t other : inputs[i].met) {
+      slack = std::min(slack, block(other));
+      if (std::ranges::find(candidates, other) != candidates.end())
+        limit = std::min(limit, next_time(other));
+    }
+    return std::min(saturating_add(limit, slack / 2), end_of_patience(i, waits));
+  }
+
+  // What comes of an input behind that time would end a wait of a live graph.
+  [[nodiscard]] Time end_of_patience(std::size_t i, const std::vector<Graph::Wait>& waits) const {
+    Time end = Time::max();
+    for (const Graph::Wait& wait : waits) {
+      const std::span<const std::size_t> sources = graph.sources_of(wait.node);
+      if (std::ranges::find(sources, i) == sources.end() ||
+          std::ranges::find(wait.lacked, i) != wait.lacked.end())
+        continue;
+      end = std::min(end, saturating_add(wait.until, inputs[sources.front()].offset));
+    }
+    return end;
+  }
+
+  // How many of the next `count` frames of an input are not behind `limit`; at least one.
+  [[nodiscard]] std::size_t frames_until(std::size_t i, Time limit,
+                                         std::size_t count) const noexcept {
+    const Input& in = inputs[i];
+    std::size_t low = std::min<std::size_t>(count, 1), high = count;
+    if (limit == Time::max()) return high;
+    while (low < high) {
+      const std::size_t middle = low + (high - low) / 2;
+      if (time_of(in, i, in.begin + middle) <= limit)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low;
+  }
+
   // Reads on, if all that was read was used. False at the end.
   bool fetch(std::size_t i, const ReplaySource& source) {
     Input& in = inputs[i];
@@ -143,9 +210,9 @@ struct GraphReplay::Impl {
     return !in.ended;
   }
 
-  // The next frames of an input, below `until`, go through the graph.
-  void give(std::size_t i, const ReplaySource& source, const ReplaySink& sink,
-            std::uint64_t until) {
+  // The next frames of an input, up to `limit` and the end of the reign, go
+  // through the graph.
+  void give(std::size_t i, Time limit, const ReplaySource& source, const ReplaySink& sink) {
     Input& in = inputs[i];
     Chunk chunk = in.chunk;
     Part part{0, 0};
@@ -159,12 +226,13 @@ struct GraphReplay::Impl {
       in.skip();
       (void)fetch(i, source);
     } else {
-      const std::uint64_t end = std::min(until, in.loss_at());
+      const std::uint64_t end = std::min(in.until, in.loss_at());
       const std::uint64_t begins = std::min(in.frame(), end);  // behind a gap, if there is one
       chunk.first = {begins - in.begin};
       part.begin = in.begin;
       if (begins == in.frame())
-        part.count = static_cast<std::size_t>(std::min<std::uint64_t>(in.left(), end - begins));
+        part.count = frames_until(
+            i, limit, static_cast<std::size_t>(std::min<std::uint64_t>(in.left(), end - begins)));
       const std::uint64_t gap = begins - in.next;
       in.chunk.lost.value -= std::min(gap, in.chunk.lost.value);
       // A source that begins behind a gap need not tell it.
@@ -187,18 +255,17 @@ struct GraphReplay::Impl {
     return saturating_add(saturating_add(in.chunk.clock_time, since), in.offset);
   }
 
-  // All inputs up to the cut that ends the reign. First one that outputs wait for, so that what
-  // is kept of the others stays little; of several the one that is farthest behind in time.
+  // All inputs up to the cut that ends the reign, in the order of time. While outputs wait for some
+  // of them, the others go on as far as a live graph would have waited: it may have had as much
+  // of them when those came.
   void run_until(const GraphCut* cut, const ReplaySource& source, const ReplaySink& sink) {
+    std::vector<std::size_t> candidates;
     for (;;) {
-      std::optional<std::size_t> last;
-      const std::vector<std::size_t> waited_for = graph.waited_for();
-      const auto is_waited_for = [&](std::size_t i) {
-        return std::ranges::find(waited_for, i) != waited_for.end();
-      };
+      candidates.clear();
       for (std::size_t i = 0; i < inputs.size(); ++i) {
         Input& in = inputs[i];
         const std::uint64_t until = cut ? (*cut)[i].value : never;
+        in.until = until;
         if (graph.nodes_of(i).empty()) {
           // The live graph did not read it either.
           if (cut) in.next = std::max(in.next, until);
@@ -212,15 +279,16 @@ struct GraphReplay::Impl {
                                     infos[i].name, in.next, until));
           continue;
         }
-        if (last && is_waited_for(*last) != is_waited_for(i)) {
-          if (is_waited_for(i)) last = i;
-          continue;
-        }
-        if (last && inputs[*last].reached <= in.reached) continue;
-        last = i;
+        candidates.push_back(i);
       }
-      if (!last) return;
-      give(*last, source, sink, cut ? (*cut)[*last].value : never);
+      if (candidates.empty()) return;
+      const std::vector<Graph::Wait> waits = graph.waits();
+      const auto key = [&](std::size_t i) {
+        const Time time = next_time(i);
+        return std::pair(time > end_of_patience(i, waits), time);
+      };
+      const std::size_t next = *std::ranges::min_element(candidates, {}, key);
+      give(next, limit_of(next, candidates, waits), source, sink);
     }
   }
 };

@@ -203,26 +203,33 @@ void Graph::replay_wait(std::size_t node, std::size_t input, SampleNumber from, 
   align->replay_wait(input, from, count);
 }
 
-std::vector<std::size_t> Graph::waited_for() const {
+std::vector<Graph::Wait> Graph::waits() const {
   const Impl& self = *impl_;
-  std::vector<std::size_t> domains;
-  const auto add = [&](std::size_t domain) {
-    if (std::ranges::find(domains, domain) == domains.end()) domains.push_back(domain);
-  };
+  std::vector<Wait> waits;
   for (const std::size_t head : self.heads) {
     const Impl::Node& node = self.nodes[head];
     if (!node.prepared.align) continue;
+    const AlignFilter& align = *node.prepared.align;
+    std::vector<std::size_t> domains;
+    const auto add = [&](std::size_t domain) {
+      if (std::ranges::find(domains, domain) == domains.end()) domains.push_back(domain);
+    };
     for (std::size_t e = 0; e < node.edges.size(); ++e)
-      if (node.prepared.align->waits_for(e)) add(node.edges[e].grid.domain);
+      if (align.waits_for(e)) add(node.edges[e].grid.domain);
+    // A head's domain brings what its inputs bring.
+    for (const std::size_t other : self.heads) {
+      const Impl::Node& before = self.nodes[other];
+      if (std::ranges::find(domains, before.grid.domain) == domains.end()) continue;
+      for (const auto& edge : before.edges) add(edge.grid.domain);
+    }
+    std::erase_if(domains, [&](std::size_t domain) { return domain >= self.inputs.size(); });
+    if (domains.empty()) continue;
+    waits.push_back({head, std::move(domains),
+                     align.waits_at()
+                         ? saturating_add(*align.waits_at(), align.parameters().max_wait)
+                         : Time::max()});
   }
-  // A head's domain brings what its inputs bring.
-  for (const std::size_t head : self.heads) {
-    const Impl::Node& node = self.nodes[head];
-    if (!node.prepared.align && std::ranges::find(domains, node.grid.domain) != domains.end())
-      add(node.edges.front().grid.domain);
-  }
-  std::erase_if(domains, [&](std::size_t domain) { return domain >= self.inputs.size(); });
-  return domains;
+  return waits;
 }
 
 void Graph::replay_failure(std::size_t node, SampleNumber from) noexcept {

@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -14,6 +11,7 @@
 
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/journal.hpp"
+#include "xxhash.hpp"
 
 namespace spillway {
 

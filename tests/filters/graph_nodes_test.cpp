@@ -104,8 +104,9 @@ bool step(Graph& graph, std::size_t input, StreamReader& reader, Block& buffer,
 // One that outputs wait for, if there is more of it; else any that has more.
 std::optional<std::size_t> next_input(const Graph& graph,
                                       const std::vector<StreamReader>& readers) {
-  for (const std::size_t i : graph.waited_for())
-    if (readers[i].pending().value > 0) return i;
+  for (const Graph::Wait& wait : graph.waits())
+    for (const std::size_t i : wait.lacked)
+      if (readers[i].pending().value > 0) return i;
   for (std::size_t i = 0; i < readers.size(); ++i)
     if (readers[i].pending().value > 0) return i;
   return std::nullopt;

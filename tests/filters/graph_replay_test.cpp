@@ -254,6 +254,15 @@ TEST_CASE("a replay with the log of a live run gives the same bits, whatever hap
   CHECK(reached.points > 1000);
 }
 
+// One sample behind a long gap brings more interpolated ones than an align keeps: the others
+// must have gone on as far as in the live run before it comes.
+TEST_CASE("a replay keeps no more, and no less, than a live run did behind a long gap") {
+  Reached reached;
+  live_against_offline(4158398801, reached);
+  CHECK(reached.waits > 0);
+  CHECK(reached.points > 1000);
+}
+
 TEST_CASE("a replay ends waits that ended before any other sample came") {
   const std::vector<StreamInfo> infos{doubles("a", 1, Rate(1000, 1)),
                                       doubles("b", 1, Rate(1000, 1))};

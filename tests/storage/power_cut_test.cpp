@@ -110,7 +110,7 @@ TEST_CASE("power cuts: a recovery that is cut itself can be made again") {
     for (int tries = 0; tries < 20; ++tries) {
       const Trial::Cut& cut = trial.cuts()[random() % trial.cuts().size()];
       const DiskState left = cut.state.after_power_cut(random(), true, tally.disk);
-      if (!trial.acknowledged(cut.operation).begun || left.has(trial.path())) continue;
+      if (!trial.acknowledged(cut.operation).any_samples() || left.has(trial.path())) continue;
       std::vector<DiskState> recovering;
       {
         SimulatedDisk disk(left);

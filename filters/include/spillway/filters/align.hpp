@@ -134,6 +134,9 @@ class AlignFilter {
   // Whether input `input` is one that the last make(), which made nothing, lacked.
   [[nodiscard]] bool waits_for(std::size_t input) const noexcept { return inputs_[input].lacks; }
 
+  // The time of the output that the last make() could not decide yet, if there was one.
+  [[nodiscard]] std::optional<Time> waits_at() const noexcept { return waits_at_; }
+
   // Frames that wait are still there if `before` has the same inputs and rate; else outputs begin
   // at number `next` at the earliest. May leave `before` without its memory.
   void take_over(AlignFilter& before, std::uint64_t next) noexcept;
@@ -218,6 +221,7 @@ class AlignFilter {
   std::vector<Kept> inputs_;
   std::vector<Ended> ended_;  // ended_count_ of them
   std::size_t ended_count_ = 0;
+  std::optional<Time> waits_at_;
 
   bool started_ = false;    // with a rate: the grid has
   std::uint64_t next_ = 0;  // number behind what was told

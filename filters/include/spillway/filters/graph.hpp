@@ -167,8 +167,17 @@ class Graph {
   // Outputs to be made without an input, as a live run did: `count` from number `from` of `node`
   // on. In ascending order. Allocates.
   void replay_wait(std::size_t node, std::size_t input, SampleNumber from, SampleCount count);
-  // The input streams that outputs which could not be made yet wait for. Allocates.
-  [[nodiscard]] std::vector<std::size_t> waited_for() const;
+  // A node with an output that could not be made yet, as the last process() or process_rest()
+  // left it.
+  struct Wait {
+    std::size_t node = 0;
+    std::vector<std::size_t> lacked;  // the input streams it waits for
+    // From the origin of the node's first input stream: what comes of the others up to then
+    // does not make a live graph go on without those lacked.
+    Time until{};
+  };
+  // Allocates.
+  [[nodiscard]] std::vector<Wait> waits() const;
   // As if the function of `node` had thrown when it was given frame `from` of its input.
   void replay_failure(std::size_t node, SampleNumber from) noexcept;
 
