@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "foreign_arguments.hpp"
+
 namespace spillway::apps {
 
 struct RecordArguments {
@@ -23,9 +25,25 @@ int record(const RecordArguments& arguments);
 
 struct InfoArguments {
   std::string path;
+  ForeignArguments foreign;
   bool json = false;
 };
 int info(const InfoArguments& arguments);
+
+struct ViewArguments {
+  std::string path;
+  ForeignArguments foreign;
+  std::vector<std::string>
+      channels;       // "stream/channel", a stream's or a channel's name; empty: all
+  std::string range;  // see range.hpp; empty: all
+  bool raw = false;
+  std::string svg;                     // file to draw into, instead of the terminal
+  std::string html;                    // file for a page, instead of the terminal
+  bool force = false;                  // replace it
+  std::optional<std::size_t> columns;  // of the terminal, or pixels of the drawing
+  std::optional<std::size_t> height;   // lines of a plot, or pixels of a panel
+};
+int view(const ViewArguments& arguments);
 
 struct RecoverArguments {
   std::string path;    // an unfinished recording, or a directory of them
@@ -41,6 +59,53 @@ struct VerifyArguments {
 };
 // 0 they hold, 1 one of them does not, or can't be read.
 int verify(const VerifyArguments& arguments);
+
+struct ExportArguments {
+  std::string path;
+  std::string output;
+  std::vector<std::string> channels;  // "stream" or "stream/channel"; empty: all
+  std::string range;                  // as range.hpp says; empty: all
+  std::optional<std::uint64_t> every;
+  std::optional<double> rate_hz;
+  std::string by = "minmax";
+  bool long_form = false;
+  bool force = false;
+  bool quiet = false;
+  bool json = false;
+  ForeignArguments foreign;
+};
+// Named so because `export` is a word of the language.
+int export_recording(const ExportArguments& arguments);
+
+struct ReplayArguments {
+  std::string path;
+  std::string output;
+  std::string graph;                 // YAML; empty: the recorded one
+  std::string calibration;           // YAML; empty: the recorded ones
+  std::string range;                 // as range.hpp says; empty: all
+  std::vector<std::string> outputs;  // empty: as ReplayOptions says
+  bool complete = false;
+  bool check = false;
+  bool resume = false;
+  std::size_t threads = 0;
+  std::optional<double> speed;
+  bool force = false;
+  bool quiet = false;
+  bool json = false;
+  ForeignArguments foreign;
+};
+// 3: it went to its end, but the output can't be what the live graph gave; of a check: it differs
+// from the recording, and why is told.
+int replay_recording(const ReplayArguments& arguments);
+
+struct CalibrateArguments {
+  std::string path;
+  std::string calibrations;  // YAML; empty: none
+  ForeignArguments foreign;
+  bool list = false;
+  bool json = false;
+};
+int calibrate(const CalibrateArguments& arguments);
 
 struct DemoArguments {
   std::string output_directory = "spillway-demo";

@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <utility>
 
 #include "spillway/channels/error.hpp"
+#include "strict_yaml.hpp"
 
 namespace spillway::apps {
 
@@ -47,16 +50,39 @@ Graph graph_alone(GraphSpec spec, Hertz rate) {
   return Graph(std::move(spec), std::move(streams), 1);
 }
 
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(fmt::format("{}: can't be read: {}", path, std::strerror(errno)));
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  if (file.bad()) throw Error(fmt::format("{}: is no file", path));
+  return text;
+}
+
+// Nothing beside the graph that a configuration would have.
+bool is_graph_alone(const YAML::Node& document) {
+  if (!document.IsMap() || !document["graph"].IsDefined()) return false;
+  return std::all_of(document.begin(), document.end(), [](const auto& entry) {
+    return entry.first.IsScalar() &&
+           (entry.first.Scalar() == "graph" || entry.first.Scalar() == "title");
+  });
+}
+
 }  // namespace
 
+GraphSpec read_graph_alone(const std::string& path) {
+  return graph_from_yaml(read_text(path), path);
+}
+
 GraphFile read_graph(const std::string& path, std::optional<double> rate_hz) {
-  if (rate_hz) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) throw Error(fmt::format("{}: can't be read", path));
-    const std::string text(std::istreambuf_iterator<char>(file), {});
-    return {std::nullopt, graph_alone(graph_from_yaml(text, path), {*rate_hz})};
+  if (rate_hz) return {std::nullopt, graph_alone(read_graph_alone(path), {*rate_hz})};
+  Configuration configuration;
+  try {
+    configuration = read_configuration(path);
+  } catch (const Error& error) {
+    if (!is_graph_alone(yaml::parse(read_text(path), path))) throw;
+    throw Error(
+        fmt::format("{}; of a graph alone, tell the rate of its input by --rate", error.what()));
   }
-  Configuration configuration = read_configuration(path);
   EngineOptions options = engine_options(configuration);
   options.publish.clear();  // nothing runs
   Engine engine(std::move(options));

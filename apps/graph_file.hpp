@@ -18,4 +18,7 @@ struct GraphFile {
 // at that rate, with the channels that are named, or one called "x", in mV. Throws Error.
 [[nodiscard]] GraphFile read_graph(const std::string& path, std::optional<double> rate_hz);
 
+// The nodes under the key `graph` of a file, a configuration or not. Throws Error.
+[[nodiscard]] GraphSpec read_graph_alone(const std::string& path);
+
 }  // namespace spillway::apps

@@ -6,28 +6,20 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "in_child.hpp"
 #include "run.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/storage/calibration_sidecar.hpp"
 #include "spillway/storage/journal.hpp"
 #include "spillway/storage/recording.hpp"
+#include "text.hpp"
+#include "view.hpp"
 
 namespace spillway::apps {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-const char* cause_of(const Gap& gap) {
-  switch (gap.cause) {
-    case Absence::missing: return "missing at the source";
-    case Absence::lost_upstream: return "lost before the graph";
-    case Absence::lost: return "lost before the recorder";
-    case Absence::not_written: return "read, but could not be written";
-    case Absence::damaged: return "recorded, and damaged since";
-    case Absence::mixed: break;
-  }
-  return "lost and missing, mixed";
-}
 
 const char* guard_name(Recording::Guard guard) {
   switch (guard) {
@@ -66,51 +58,51 @@ double last_second(const Recording& recording, std::size_t stream) {
   return static_cast<double>((last[0] - first[0]).count()) / 1e9;
 }
 
-void print_stream(const Recording& recording, std::size_t index) {
+void print_stream(std::FILE* to, const Recording& recording, std::size_t index) {
   const RecordedStream& s = recording.streams()[index];
   const std::string rate =
       s.info.rate ? fmt::format("{:g} Hz", s.info.rate->hertz().value) : "irregular";
-  tell(stdout, "\n{}: {}, {} samples over {:.3f} s\n", s.info.name, rate, human_count(s.rows),
+  tell(to, "\n{}: {}, {} samples over {:.3f} s\n", s.info.name, rate, human_count(s.rows),
        last_second(recording, index));
-  tell(stdout, "  produced {} = recorded {} + lost {} + missing {}\n",
-       human_count(s.counts.produced), human_count(s.counts.recorded), human_count(s.counts.lost),
-       human_count(s.counts.missing));
+  tell(to, "  produced {} = recorded {} + lost {} + missing {}\n", human_count(s.counts.produced),
+       human_count(s.counts.recorded), human_count(s.counts.lost), human_count(s.counts.missing));
   if (!s.info.origin.text.empty())
-    tell(stdout, "  time from {}{}\n", s.info.origin.text,
+    tell(to, "  time from {}{}\n", s.info.origin.text,
          s.info.origin.kind == Origin::Kind::utc     ? " UTC"
          : s.info.origin.kind == Origin::Kind::local ? " (local)"
                                                      : "");
   for (std::size_t c = 0; c < s.info.channels.size(); ++c) {
     constexpr std::size_t most_channels = 32;
     if (c == most_channels) {
-      tell(stdout, "  ... and {} channels more\n", s.info.channels.size() - most_channels);
+      tell(to, "  ... and {} channels more\n", s.info.channels.size() - most_channels);
       break;
     }
     const ChannelInfo& channel = s.info.channels[c];
-    std::string line = fmt::format("  {}: {}, {}", channel.name, sample_type_name(channel.type),
-                                   channel.raw_unit());
+    std::string line = fmt::format("  {}: {}", channel.name, sample_type_name(channel.type));
+    if (!channel.raw_unit().empty()) line += ", " + channel.raw_unit();
     if (!channel.calibration.is_identity())
-      line += fmt::format(" -> {} by {}", channel.unit, describe(channel.calibration));
+      line += fmt::format(" ->{}{} by {}", channel.unit.empty() ? "" : " ", channel.unit,
+                          describe(channel.calibration));
     std::string quality;
     for (const auto& [byte, n] : count_quality(recording, index, c))
       quality += fmt::format("{}{} {}", quality.empty() ? "" : ", ", human_count(n),
                              to_string(Quality::from_byte(byte)));
-    tell(stdout, "{}\n    {}\n", line, quality.empty() ? "no samples" : quality);
+    tell(to, "{}\n    {}\n", line, quality.empty() ? "no samples" : quality);
   }
   if (s.calibrations.size() > 1)
-    tell(stdout, "  calibrations change {} times\n", s.calibrations.size() - 1);
+    tell(to, "  calibrations change {} times\n", s.calibrations.size() - 1);
   if (!s.anchors.empty())
-    tell(stdout, "  {} time stamps given by the source\n", human_count(s.anchors.size()));
-  tell(stdout, "  {} segment{}, {} gap{}\n", human_count(s.segments.size()),
+    tell(to, "  {} time stamps given by the source\n", human_count(s.anchors.size()));
+  tell(to, "  {} segment{}, {} gap{}\n", human_count(s.segments.size()),
        s.segments.size() == 1 ? "" : "s", human_count(s.gaps.size()),
        s.gaps.size() == 1 ? "" : "s");
   constexpr std::size_t most_gaps = 10;
   for (std::size_t g = 0; g < std::min(s.gaps.size(), most_gaps); ++g)
-    tell(stdout, "    samples {} to {}: {} ({})\n", s.gaps[g].first_sample,
+    tell(to, "    samples {} to {}: {} ({})\n", s.gaps[g].first_sample,
          s.gaps[g].first_sample + s.gaps[g].count - 1, cause_of(s.gaps[g]),
          human_count(s.gaps[g].count));
   if (s.gaps.size() > most_gaps)
-    tell(stdout, "    ... and {} more (--json has all)\n", human_count(s.gaps.size() - most_gaps));
+    tell(to, "    ... and {} more (--json has all)\n", human_count(s.gaps.size() - most_gaps));
 }
 
 Json json_of(const Recording& recording, std::size_t index) {
@@ -167,29 +159,19 @@ Recorder recorder_of(const std::string& part) {
   }
 }
 
-// As a shell takes it.
-std::string quoted(const std::string& path) {
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,";
-  if (path.find_first_not_of(plain) == std::string::npos) return path;
-  std::string text = "'";
-  for (const char c : path) text += c == '\'' ? "'\\''" : std::string(1, c);
-  return text + "'";
-}
-
 std::string recover_command(const std::string& path) { return "spillway recover " + quoted(path); }
 
-void print_unfinished(const Recording& recording, const Recorder& recorder) {
+void print_unfinished(std::FILE* to, const Recording& recording, const Recorder& recorder) {
   std::string safe;
   for (const RecordedStream& s : recording.streams())
     safe += fmt::format("{}{} of {}", safe.empty() ? "" : ", ", human_count(s.rows), s.info.name);
   if (safe.empty()) safe = "nothing";
   switch (recorder.life) {
     case Recorder::Life::lives:
-      tell(stdout, "Its recorder lives: it is still growing. Readable now: {}.\n", safe);
+      tell(to, "Its recorder lives: it is still growing. Readable now: {}.\n", safe);
       return;
     case Recorder::Life::ended:
-      tell(stdout,
+      tell(to,
            "Its recorder ended without sealing it. Safe by its journal ({} commits): {}.\n"
            "To save it: {}\n",
            human_count(recorder.commits), safe, recover_command(recording.path()));
@@ -197,7 +179,7 @@ void print_unfinished(const Recording& recording, const Recorder& recorder) {
     case Recorder::Life::unknown: break;
   }
   tell(
-      stdout,
+      to,
       "It is still growing, or its recorder ended without sealing it; there is no journal to tell. "
       "Readable: {}.\n"
       "If its recorder has ended, save it: {}\n",
@@ -213,30 +195,50 @@ Json json_of(const Recording& recording, const Recorder& recorder) {
   return json;
 }
 
+void print(std::FILE* to, const Recording& recording) {
+  // Files of others have neither title nor times.
+  tell(to, "{}{}{}\n", recording.path(), recording.title().empty() ? "" : ": ", recording.title());
+  tell(to, "{}{}{}{}{}\n", recording.status(), recording.start_time().empty() ? "" : ", started ",
+       recording.start_time(), recording.end_time().empty() ? "" : ", ended ",
+       recording.end_time());
+  for (const std::string& remark : recording.remarks()) tell(to, "note: {}\n", readable(remark));
+  if (recording.status() == "recording")
+    print_unfinished(to, recording, recorder_of(recording.path()));
+  for (std::size_t i = 0; i < recording.streams().size(); ++i) print_stream(to, recording, i);
+}
+
+std::string json_text_of(const Recording& recording) {
+  Json json{{"path", recording.path()},
+            {"title", recording.title()},
+            {"status", recording.status()},
+            {"start_time", recording.start_time()},
+            {"end_time", recording.end_time()},
+            {"checked_by", guard_name(recording.guard())},
+            {"events", recording.events().size()},
+            {"remarks", recording.remarks()}};
+  if (const auto appended = appended_calibrations(recording.path()); !appended.empty())
+    json["appended_calibrations"] = {{"count", appended.size()},
+                                     {"file", calibration_sidecar_of(recording.path())}};
+  if (recording.status() == "recording")
+    json["unfinished"] = json_of(recording, recorder_of(recording.path()));
+  json["streams"] = Json::array();
+  for (std::size_t i = 0; i < recording.streams().size(); ++i)
+    json["streams"].push_back(json_of(recording, i));
+  // A path need not be UTF-8.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace
 
 int info(const InfoArguments& arguments) {
-  const Recording recording = Recording::open(arguments.path);
-  if (arguments.json) {
-    Json json{{"path", recording.path()},           {"title", recording.title()},
-              {"status", recording.status()},       {"start_time", recording.start_time()},
-              {"end_time", recording.end_time()},   {"checked_by", guard_name(recording.guard())},
-              {"events", recording.events().size()}};
-    if (recording.status() == "recording")
-      json["unfinished"] = json_of(recording, recorder_of(recording.path()));
-    json["streams"] = Json::array();
-    for (std::size_t i = 0; i < recording.streams().size(); ++i)
-      json["streams"].push_back(json_of(recording, i));
-    tell(stdout, "{}\n", json.dump(2));
-    return 0;
-  }
-  tell(stdout, "{}: {}\n", recording.path(),
-       recording.title().empty() ? "(no title)" : recording.title());
-  tell(stdout, "{}, started {}{}{}\n", recording.status(), recording.start_time(),
-       recording.end_time().empty() ? "" : ", ended ", recording.end_time());
-  if (recording.status() == "recording") print_unfinished(recording, recorder_of(recording.path()));
-  for (std::size_t i = 0; i < recording.streams().size(); ++i) print_stream(recording, i);
-  return 0;
+  const OpenOptions options{.foreign = foreign(arguments.foreign)};
+  const ChildResult result = in_child(arguments.path, [&]() -> ChildResult {
+    const Recording recording = Recording::open(arguments.path, options);
+    if (arguments.json) return {json_text_of(recording)};
+    return {printed([&](std::FILE* to) { print(to, recording); })};
+  });
+  tell(stdout, "{}", result.text);
+  return result.status;
 }
 
 }  // namespace spillway::apps

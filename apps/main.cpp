@@ -10,10 +10,13 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "commands.hpp"
 #include "run.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/storage/foreign.hpp"
+#include "suggestion.hpp"
 
 namespace {
 
@@ -22,10 +25,60 @@ std::string a_number(const std::string& text) {
   return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is not a number" : "";
 }
 
+// CLI::PositiveNumber tells the greatest number there is, in all its digits.
+std::string above_zero(const std::string& text) {
+  const double value = std::strtod(text.c_str(), nullptr);
+  return value > 0.0 && std::isfinite(value) ? "" : text + " is not a number above 0";
+}
+
+// For files that do not say everything themselves. Returns the option of the rate, which is read
+// into `rate`.
+CLI::Option* add_foreign_options(CLI::App& command, spillway::apps::ForeignArguments& arguments,
+                                 const std::string& rate_name, double& rate) {
+  const std::string group = "Files of other programs";
+  command.add_option("--unit", arguments.unit, "of values whose unit the file does not say")
+      ->group(group);
+  command
+      .add_option("--separator", arguments.separator,
+                  "of tables: , ; or tab; default: found out from the first lines")
+      ->group(group);
+  command.add_option("--decimal", arguments.decimal, "of tables: . or ,; default: found out")
+      ->group(group);
+  command
+      .add_option("--time-unit", arguments.time_unit,
+                  "of numbers in the first column of a table: s, ms, us, ns, min, h, d")
+      ->capture_default_str()
+      ->group(group);
+  return command
+      .add_option(rate_name, rate,
+                  "in Hz, of .npy files, and of tables whose first column is a sample, not a time")
+      ->check(above_zero)
+      ->group(group);
+}
+
 // For commands whose output is what they are for: it must not be cut off by a full disk unnoticed.
 int checked_output(int status) {
   if (!spillway::apps::output_failed()) return status;
   throw spillway::Error("not all of the output could be written");
+}
+
+// What the library asks for, as it is called here.
+const char* option_for(spillway::LeftOpen::Needed needed, const char* rate_option) {
+  return needed == spillway::LeftOpen::Needed::rate ? rate_option : "--separator or --decimal";
+}
+
+// CLI11 asks for a command, and does not say that it does not know the one that is given.
+std::string what_is_wrong(const CLI::App& app, const CLI::Error& error) {
+  const std::vector<std::string> rest = app.remaining();
+  if (dynamic_cast<const CLI::RequiredError*>(&error) == nullptr || rest.empty() ||
+      !app.get_subcommands().empty())
+    return error.what();
+  if (rest.front().starts_with('-'))
+    return fmt::format("unknown option '{}' where a command is needed", rest.front());
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands({})) commands.push_back(command->get_name());
+  return fmt::format("unknown command '{}'{}", rest.front(),
+                     spillway::yaml::suggestion(rest.front(), commands));
 }
 
 }  // namespace
@@ -42,6 +95,9 @@ int main(int argc, char** argv) {
   CLI::App app("Real-time data acquisition in which nothing is lost silently.", "spillway");
   app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
+    return fmt::format("spillway: {}; --help tells what there is\n", what_is_wrong(*failed, error));
+  });
   app.footer(
       "Exit status: 0 all went well; 1 an error, told in one line; 3 recorded to the end, but "
       "samples were lost.\n"
@@ -50,8 +106,12 @@ int main(int argc, char** argv) {
       "  spillway record experiment.yaml -o data/\n"
       "  spillway graph experiment.yaml -o experiment.svg\n"
       "  spillway info data/run.h5\n"
+      "  spillway view data/run.h5\n"
       "  spillway verify data/run.h5\n"
       "  spillway recover data/run.h5.part\n"
+      "  spillway replay data/run.h5 --graph filters.yaml -o filtered.h5\n"
+      "  spillway calibrate data/run.h5 corrected.yaml\n"
+      "  spillway export data/run.h5 -o run.csv\n"
       "  spillway channels\n"
       "  spillway tail ecg --every 1");
 
@@ -99,7 +159,59 @@ int main(int argc, char** argv) {
   CLI::App* info_command = app.add_subcommand("info", "What a recording holds, and what it lacks");
   info_command->add_option("file", info.path, "a recording, finished or not")->required();
   info_command->add_flag("--json", info.json, "as JSON");
-  info_command->callback([&] { status = checked_output(apps::info(info)); });
+  double info_rate = 0.0;
+  CLI::Option* info_rate_option =
+      add_foreign_options(*info_command, info.foreign, "--rate", info_rate);
+  info_command->callback([&] {
+    if (*info_rate_option) info.foreign.rate_hz = info_rate;
+    status = checked_output(apps::info(info));
+  });
+
+  apps::ViewArguments view;
+  std::size_t view_width = 0;
+  std::size_t view_height = 0;
+  double view_rate = 0.0;
+  CLI::App* view_command =
+      app.add_subcommand("view", "Show a recording: in the terminal, as a drawing or as a page");
+  view_command->add_option("file", view.path, "a recording, finished or not")->required();
+  view_command
+      ->add_option("-c,--channels", view.channels,
+                   "which: stream/channel, or the name of a stream or of a channel; several with "
+                   "commas")
+      ->delimiter(',');
+  view_command->add_option("-r,--range", view.range,
+                           "BEGIN:END in seconds, sample numbers (#1000:#2000) or calendar times");
+  view_command->add_flag("--raw", view.raw, "raw values, without calibration");
+  CLI::Option* svg_option =
+      view_command->add_option("--svg", view.svg, "draw into this file instead");
+  view_command->add_option("--html", view.html, "make this page instead, to zoom into in a browser")
+      ->excludes(svg_option);
+  view_command->add_flag("-f,--force", view.force, "replace that file if it exists");
+  CLI::Option* view_width_option =
+      view_command
+          ->add_option("--width", view_width, "columns of the terminal; pixels of a drawing")
+          ->check(CLI::Range(20, 20000));
+  CLI::Option* view_height_option =
+      view_command
+          ->add_option("--height", view_height, "lines of a plot; pixels of a panel of a drawing")
+          ->check(CLI::Range(1, 5000));
+  CLI::Option* view_rate_option =
+      add_foreign_options(*view_command, view.foreign, "--rate", view_rate);
+  view_command->footer(
+      "Lowest and highest values are shown, so no peak is left out however many samples there "
+      "are.\n"
+      "Gaps stay gaps; interpolated, suspect and bad samples are marked. See docs/view.md.\n"
+      "Examples:\n"
+      "  spillway view data/run.h5\n"
+      "  spillway view data/run.h5 -c ecg/MLII -r 10:12.5\n"
+      "  spillway view data/run.h5 --svg run.svg\n"
+      "  spillway view data/run.h5 --html run.html");
+  view_command->callback([&] {
+    if (*view_width_option) view.columns = view_width;
+    if (*view_height_option) view.height = view_height;
+    if (*view_rate_option) view.foreign.rate_hz = view_rate;
+    status = checked_output(apps::view(view));
+  });
 
   apps::RecoverArguments recover;
   CLI::App* recover_command =
@@ -131,6 +243,159 @@ int main(int argc, char** argv) {
       "Checks the checksum of every byte, then layout, continuity, accounting and times.\n"
       "Exit status: 0 all hold; 1 one does not, or can't be read.");
   verify_command->callback([&] { status = checked_output(apps::verify(verify)); });
+
+  apps::ExportArguments exported;
+  std::uint64_t export_every = 0;
+  double export_rate = 0.0;
+  double export_input_rate = 0.0;
+  CLI::App* export_command = app.add_subcommand(
+      "export", "Write a recording, or a part of it, into another file or format");
+  export_command
+      ->add_option("recording", exported.path,
+                   "HDF5, CSV, NumPy, WAVE, or recording.json of raw files")
+      ->required();
+  export_command
+      ->add_option(
+          "-o,--output", exported.output,
+          "ends in .h5, .csv or .npy; several streams in CSV or NumPy become a file each,\n"
+          "OUT-<stream>.csv, or what {stream} in the name makes of it")
+      ->required();
+  export_command
+      ->add_option("-c,--channels,--streams", exported.channels,
+                   "of these only: ecg, ecg/MLII or MLII; default all")
+      ->delimiter(',');
+  export_command->add_option("-r,--range", exported.range,
+                             "BEGIN:END, in seconds from the origin, as sample numbers #n:#m, or "
+                             "as times of the calendar");
+  CLI::Option* export_every_option =
+      export_command->add_option("--every", export_every, "one bin for so many samples")
+          ->check(CLI::Range(std::uint64_t{2}, std::uint64_t{1} << 40U));
+  CLI::Option* export_rate_option =
+      export_command
+          ->add_option("--rate", export_rate,
+                       "so many samples a second, in Hz; slower and irregular streams stay as "
+                       "they are")
+          ->check(above_zero)
+          ->excludes(export_every_option);
+  export_command
+      ->add_option("--by", exported.by,
+                   "what becomes of a bin: its lowest and highest value, its mean, or what a "
+                   "low-pass against aliases leaves")
+      ->check(CLI::IsMember({"minmax", "mean", "filter"}))
+      ->capture_default_str();
+  export_command->add_flag("--long", exported.long_form,
+                           "CSV: a line a value, any number of streams in one file");
+  export_command->add_flag("-f,--force", exported.force, "replace files that exist");
+  export_command->add_flag("-q,--quiet", exported.quiet, "errors only");
+  export_command->add_flag("--json", exported.json, "the summary as JSON on standard output");
+  CLI::Option* export_input_rate_option =
+      add_foreign_options(*export_command, exported.foreign, "--input-rate", export_input_rate);
+  export_command->footer(
+      "Without --every and --rate everything is copied as it is: raw values, quality, times,\n"
+      "gaps, calibrations. With them, values are in engineering units.\n"
+      "The file appears under its name when it is whole; an interrupted export leaves nothing.\n"
+      "Examples:\n"
+      "  spillway export run.h5 -o run.csv\n"
+      "  spillway export run.h5 -o part.npy --channels pump --range 60:120\n"
+      "  spillway export run.h5 -o overview.csv --channels pump --every 1000");
+  export_command->callback([&] {
+    if (*export_every_option) exported.every = export_every;
+    if (*export_rate_option) exported.rate_hz = export_rate;
+    if (*export_input_rate_option) exported.foreign.rate_hz = export_input_rate;
+    status = checked_output(apps::export_recording(exported));
+  });
+
+  apps::ReplayArguments replay;
+  double replay_speed = 0.0;
+  double replay_input_rate = 0.0;
+  CLI::App* replay_command = app.add_subcommand(
+      "replay", "Run the graph of a recording, or another, over its samples again");
+  replay_command
+      ->add_option("recording", replay.path,
+                   "HDF5, CSV, NumPy, WAVE, or recording.json of raw files")
+      ->required();
+  replay_command->add_option("-o,--output", replay.output, "ends in .h5, .csv or .npy");
+  bool as_live = false;  // which is what it does if nothing else is asked for
+  CLI::Option* as_live_option = replay_command->add_flag(
+      "--as-live", as_live,
+      "as the live graph ran, with all that it lost and all changes: to the bit (default)");
+  CLI::Option* complete_option =
+      replay_command
+          ->add_flag("--complete", replay.complete,
+                     "the recorded graph as if nothing had been lost before it")
+          ->excludes(as_live_option);
+  CLI::Option* graph_option =
+      replay_command
+          ->add_option("-g,--graph", replay.graph,
+                       "instead of the recorded graph that of this YAML file")
+          ->excludes(as_live_option)
+          ->excludes(complete_option);
+  replay_command->add_option("--calibration", replay.calibration,
+                             "YAML file of calibrations instead of the recorded ones");
+  replay_command->add_option("-r,--range", replay.range,
+                             "BEGIN:END, in seconds from the origin, as sample numbers #n:#m, or "
+                             "as times of the calendar");
+  replay_command
+      ->add_option("--outputs", replay.outputs,
+                   "nodes that are wanted, and raw streams to be copied beside")
+      ->delimiter(',');
+  CLI::Option* check_option = replay_command->add_flag(
+      "--check", replay.check,
+      "write nothing: compare what comes out with the derived streams of the recording");
+  check_option->excludes(graph_option)->excludes(complete_option);
+  CLI::Option* speed_option =
+      replay_command
+          ->add_option("--speed", replay_speed,
+                       "times the speed at which the samples came; default: as fast as can be")
+          ->check(above_zero);
+  replay_command
+      ->add_option("--threads", replay.threads, "0: one for each core; results don't depend on it")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  replay_command->add_flag("--resume", replay.resume,
+                           "go on where this replay was interrupted, with the same options");
+  replay_command->add_flag("-f,--force", replay.force, "replace files that exist");
+  replay_command->add_flag("-q,--quiet", replay.quiet, "errors only");
+  replay_command->add_flag("--json", replay.json, "the summary as JSON on standard output");
+  CLI::Option* replay_rate_option =
+      add_foreign_options(*replay_command, replay.foreign, "--rate", replay_input_rate);
+  replay_command->footer(
+      "Exit status: 0 all went well; 1 an error, told in one line; 3 the output can't be what the\n"
+      "live graph gave, and why is told (of --check: it differs, and why is told).\n"
+      "See docs/replay.md.\n"
+      "Examples:\n"
+      "  spillway replay run.h5 -o again.h5\n"
+      "  spillway replay run.h5 --check\n"
+      "  spillway replay run.h5 --graph filters.yaml -o filtered.h5\n"
+      "  spillway replay run.h5 --complete --calibration corrected.yaml -o corrected.csv");
+  replay_command->callback([&] {
+    if (*speed_option) replay.speed = replay_speed;
+    if (*replay_rate_option) replay.foreign.rate_hz = replay_input_rate;
+    status = checked_output(apps::replay_recording(replay));
+  });
+
+  apps::CalibrateArguments calibrate;
+  CLI::App* calibrate_command = app.add_subcommand(
+      "calibrate", "Append calibrations that became known later to a recording, or list them");
+  calibrate_command->add_option("recording", calibrate.path, "a recording, finished or not")
+      ->required();
+  calibrate_command->add_option("calibrations", calibrate.calibrations,
+                                "YAML file with the list 'calibrations', see docs/replay.md");
+  calibrate_command->add_flag("--list", calibrate.list, "show those that were appended");
+  calibrate_command->add_flag("--json", calibrate.json, "as JSON on standard output");
+  double calibrate_rate = 0.0;
+  CLI::Option* calibrate_rate_option =
+      add_foreign_options(*calibrate_command, calibrate.foreign, "--rate", calibrate_rate);
+  calibrate_command->footer(
+      "They are written into RECORDING.calibrations.json; the recording itself stays as it is.\n"
+      "Whatever reads it from then on uses them. Of several that overlap the later counts.\n"
+      "Examples:\n"
+      "  spillway calibrate run.h5 corrected.yaml\n"
+      "  spillway calibrate run.h5 --list");
+  calibrate_command->callback([&] {
+    if (*calibrate_rate_option) calibrate.foreign.rate_hz = calibrate_rate;
+    status = checked_output(apps::calibrate(calibrate));
+  });
 
   apps::ChannelsArguments channels;
   CLI::App* channels_command =
@@ -183,7 +448,7 @@ int main(int argc, char** argv) {
       response_command
           ->add_option("--rate", response_rate,
                        "of the input, in Hz, where the file has no sources")
-          ->check(CLI::PositiveNumber);
+          ->check(above_zero);
   response_command->add_flag("-f,--force", response.force, "replace the file if it exists");
   response_command->callback([&] {
     if (*response_rate_option) response.rate_hz = response_rate;
@@ -200,8 +465,7 @@ int main(int argc, char** argv) {
   CLI::Option* graph_rate_option =
       graph_command
           ->add_option("--rate", graph_rate, "of the input, in Hz, where the file has no sources")
-          ->check(CLI::PositiveNumber)
-          ->check(a_number);
+          ->check(above_zero);
   graph_command->add_flag("-f,--force", graph.force, "replace the file if it exists")
       ->needs(graph_output_option);
   graph_command->add_flag("--json", graph.json, "as JSON on standard output");
@@ -236,6 +500,13 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     const int code = app.exit(e);
     return code == 0 ? 0 : 1;
+  } catch (const spillway::LeftOpen& e) {
+    if (*export_command || *replay_command || *view_command || *info_command || *calibrate_command)
+      apps::tell(stderr, "spillway: {} ({})\n", e.what(),
+                 option_for(e.needed(), *export_command ? "--input-rate" : "--rate"));
+    else
+      apps::tell(stderr, "spillway: {}\n", e.what());
+    return 1;
   } catch (const std::bad_alloc&) {
     apps::tell(stderr, "spillway: out of memory\n");
     return 1;

@@ -28,6 +28,32 @@ void Envelope::add(std::span<const double> values) {
   }
 }
 
+std::vector<std::uint8_t> dots_of(std::span<const Extremes> columns, double low, double high,
+                                  std::size_t rows) {
+  const std::size_t width = (columns.size() + 1) / 2;
+  const auto lowest_dot = static_cast<double>(rows * 4 - 1);
+  std::vector<std::uint8_t> cells(rows * width, 0);
+  // The dots of a Braille cell, by column and row from the top (Unicode, U+2800).
+  constexpr std::uint8_t bits[2][4]{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}};
+  const auto dot_of = [&](double v) {
+    const double clamped = std::clamp(v, low, high);
+    return static_cast<std::size_t>(std::lround((high - clamped) / (high - low) * lowest_dot));
+  };
+  for (std::size_t x = 0; x < columns.size(); ++x) {
+    const Extremes& e = columns[x];
+    if (std::isnan(e.low)) continue;
+    for (std::size_t y = dot_of(e.high); y <= dot_of(e.low); ++y)
+      cells[y / 4 * width + x / 2] =
+          static_cast<std::uint8_t>(cells[y / 4 * width + x / 2] | bits[x % 2][y % 4]);
+  }
+  return cells;
+}
+
+std::string braille(std::uint8_t dots) {
+  return {static_cast<char>(0xE2), static_cast<char>(0xA0 | dots >> 6),
+          static_cast<char>(0x80 | (dots & 0x3F))};
+}
+
 std::string plot(const Envelope& envelope, std::size_t rows) {
   double low = std::numeric_limits<double>::infinity();
   double high = -low;
@@ -41,22 +67,8 @@ std::string plot(const Envelope& envelope, std::size_t rows) {
     low -= 1.0;
     high += 1.0;
   }
-  const std::size_t width = (envelope.columns().size() + 1) / 2;
-  const std::size_t dots = rows * 4;
-  std::vector<std::uint8_t> cells(rows * width, 0);
-  // The dots of a Braille cell, by column and row from the top (Unicode, U+2800).
-  constexpr std::uint8_t bits[2][4]{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}};
-  const auto dot_of = [&](double v) {
-    return static_cast<std::size_t>(
-        std::lround((high - v) / (high - low) * static_cast<double>(dots - 1)));
-  };
-  for (std::size_t x = 0; x < envelope.columns().size(); ++x) {
-    const Extremes& e = envelope.columns()[x];
-    if (std::isnan(e.low)) continue;
-    for (std::size_t y = dot_of(e.high); y <= dot_of(e.low); ++y)
-      cells[y / 4 * width + x / 2] =
-          static_cast<std::uint8_t>(cells[y / 4 * width + x / 2] | bits[x % 2][y % 4]);
-  }
+  const std::vector<std::uint8_t> cells = dots_of(envelope.columns(), low, high, rows);
+  const std::size_t width = cells.size() / rows;
   std::string text;
   for (std::size_t row = 0; row < rows; ++row) {
     std::string label;
@@ -65,13 +77,7 @@ std::string plot(const Envelope& envelope, std::size_t rows) {
     else if (row == rows - 1)
       label = fmt::format("{:.4g}", low);
     text += fmt::format("{:>10} ┤", label);
-    for (std::size_t x = 0; x < width; ++x) {
-      const std::uint8_t cell = cells[row * width + x];
-      // U+2800 + cell in UTF-8.
-      text += static_cast<char>(0xE2);
-      text += static_cast<char>(0xA0 | cell >> 6);
-      text += static_cast<char>(0x80 | (cell & 0x3F));
-    }
+    for (std::size_t x = 0; x < width; ++x) text += braille(cells[row * width + x]);
     text += '\n';
   }
   return text;

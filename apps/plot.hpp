@@ -1,6 +1,7 @@
 // A plot of a signal in the terminal, in Braille dots.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,14 @@ class Envelope {
   std::uint64_t samples_;
   std::uint64_t seen_ = 0;
 };
+
+// Braille dots, two columns and four rows a character: rows x characters, row by row, each the
+// low byte of the character from U+2800 on. Values beyond [low, high], low < high, are drawn at the
+// edge.
+[[nodiscard]] std::vector<std::uint8_t> dots_of(std::span<const Extremes> columns, double low,
+                                                double high, std::size_t rows);
+// The character, in UTF-8.
+[[nodiscard]] std::string braille(std::uint8_t dots);
 
 // `rows` lines of text, two columns of the envelope a character, with the value axis at the left.
 [[nodiscard]] std::string plot(const Envelope& envelope, std::size_t rows);

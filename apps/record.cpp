@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "commands.hpp"
 #include "run.hpp"
@@ -46,11 +48,10 @@ void print_json(const RunResult& result) {
   Json json{{"seconds", result.seconds}, {"interrupted", result.interrupted}};
   json["recordings"] = Json::array();
   for (const RecordingReport& r : result.report.recordings) {
-    Json recording{{"path", r.path},
-                   {"files", r.files},
-                   {"bytes", r.bytes},
-                   {"complete", r.ending.complete},
-                   {"reason", r.ending.reason}};
+    const FilesOnDisk files = files_on_disk(r);
+    Json recording{
+        {"path", r.path},       {"files", files.there},          {"deleted", files.deleted},
+        {"bytes", files.bytes}, {"complete", r.ending.complete}, {"reason", r.ending.reason}};
     for (const auto& s : r.streams)
       recording["streams"].push_back({{"name", s.name},
                                       {"produced", s.counts.produced},
@@ -62,7 +63,16 @@ void print_json(const RunResult& result) {
   }
   json["graph"] = json_of(result.graph);
   json["errors"] = result.report.errors;
-  tell(stdout, "{}\n", json.dump(2));
+  // A path need not be UTF-8.
+  tell(stdout, "{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+// Else the first path that starts there would be blamed, which stands in the configuration.
+void require_directory(const std::string& output) {
+  std::error_code error;
+  if (std::filesystem::is_directory(output, error)) return;
+  throw Error(fmt::format("--output {}: {}; a directory that is there is needed", output,
+                          error ? error.message() : "is not a directory"));
 }
 
 }  // namespace
@@ -71,6 +81,7 @@ int record(const RecordArguments& arguments) {
   if (arguments.duration_s && !(*arguments.duration_s > 0.0 && *arguments.duration_s <= 1e9))
     throw Error(fmt::format("--duration {}: allowed are more than 0 and up to 1e9 seconds",
                             *arguments.duration_s));
+  require_directory(arguments.output_directory);
   Configuration configuration = read_configuration(arguments.configuration);
   for (RecordConfiguration& recording : configuration.recordings) {
     RecordOptions& options = recording.options;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "commands.hpp"
+#include "in_child.hpp"
 #include "run.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/recovery.hpp"
@@ -70,27 +71,38 @@ Json json_of(const RecoveryReport& r) {
   return json;
 }
 
-void print(const RecoveryReport& r) {
+void print(std::FILE* to, const RecoveryReport& r) {
   if (r.output.empty() || r.output == r.input)
-    tell(stdout, "{}\n", r.input);
+    tell(to, "{}\n", r.input);
   else
-    tell(stdout, "{} -> {}{}\n", r.input, r.output, r.was_there ? " (was there already)" : "");
-  tell(stdout, "  {}: {}\n", name_of(r.outcome), meaning_of(r));
+    tell(to, "{} -> {}{}\n", r.input, r.output, r.was_there ? " (was there already)" : "");
+  tell(to, "  {}: {}\n", name_of(r.outcome), meaning_of(r));
   for (const RecoveryReport::PerStream& s : r.streams)
-    tell(stdout, "  {}: produced {} = recorded {} + lost {} + missing {}; known up to sample {}\n",
+    tell(to, "  {}: produced {} = recorded {} + lost {} + missing {}; known up to sample {}\n",
          s.name, human_count(s.counts.produced), human_count(s.counts.recorded),
          human_count(s.counts.lost), human_count(s.counts.missing),
          s.end == 0 ? "-" : human_count(s.end - 1));
   constexpr std::size_t most_damages = 20;
   for (std::size_t i = 0; i < std::min(r.damages.size(), most_damages); ++i) {
     const RecoveryDamage& d = r.damages[i];
-    tell(stdout, "  damaged: {}/{}, {} from sample {} on: {}\n", d.stream, d.channel,
+    tell(to, "  damaged: {}/{}, {} from sample {} on: {}\n", d.stream, d.channel,
          human_count(d.count), human_count(d.first_sample), d.why);
   }
   if (r.damages.size() > most_damages)
-    tell(stdout, "  ... and {} more (--json has all)\n", r.damages.size() - most_damages);
-  if (!r.tail.empty()) tell(stdout, "  behind the last commit: {}\n", r.tail);
-  for (const std::string& remark : r.remarks) tell(stdout, "  note: {}\n", remark);
+    tell(to, "  ... and {} more (--json has all)\n", r.damages.size() - most_damages);
+  if (!r.tail.empty()) tell(to, "  behind the last commit: {}\n", r.tail);
+  for (const std::string& remark : r.remarks) tell(to, "  note: {}\n", remark);
+}
+
+// What is to be printed, and the exit status.
+ChildResult recovered(const std::string& path, const RecoveryOptions& options, bool json) {
+  return in_child(path, [&]() -> ChildResult {
+    const RecoveryReport report = spillway::recover(path, options);
+    const int status = status_of(report.outcome);
+    // A path need not be UTF-8.
+    if (json) return {json_of(report).dump(2, ' ', false, Json::error_handler_t::replace), status};
+    return {printed([&](std::FILE* to) { print(to, report); }), status};
+  });
 }
 
 // All in a directory; one that can't be recovered does not keep the others from it.
@@ -105,13 +117,13 @@ int recover_directory(const RecoverArguments& arguments) {
   bool saved = paths.empty();
   for (const std::string& path : paths) {
     try {
-      const RecoveryReport report = spillway::recover(path);
-      lost |= report.outcome == Outcome::lost;
-      saved |= report.outcome != Outcome::nothing;
+      const ChildResult result = recovered(path, {}, arguments.json);
+      lost |= result.status == status_of(Outcome::lost);
+      saved |= result.status != status_of(Outcome::nothing);
       if (arguments.json)
-        all.push_back(json_of(report));
+        all.push_back(Json::parse(result.text));
       else
-        print(report);
+        tell(stdout, "{}", result.text);
     } catch (const std::exception& error) {
       failed = true;
       tell(stderr, "spillway: {}\n", error.what());
@@ -119,7 +131,7 @@ int recover_directory(const RecoverArguments& arguments) {
     }
   }
   if (arguments.json)
-    tell(stdout, "{}\n", all.dump(2));
+    tell(stdout, "{}\n", all.dump(2, ' ', false, Json::error_handler_t::replace));
   else if (paths.empty())
     tell(stdout, "{}: no unfinished recordings\n", arguments.path);
   return failed || !saved ? 1 : lost ? 3 : 0;
@@ -129,12 +141,10 @@ int recover_directory(const RecoverArguments& arguments) {
 
 int recover(const RecoverArguments& arguments) {
   if (std::filesystem::is_directory(arguments.path)) return recover_directory(arguments);
-  const RecoveryReport report = spillway::recover(arguments.path, {.output = arguments.output});
-  if (arguments.json)
-    tell(stdout, "{}\n", json_of(report).dump(2));
-  else
-    print(report);
-  return status_of(report.outcome);
+  const ChildResult result =
+      recovered(arguments.path, {.output = arguments.output}, arguments.json);
+  tell(stdout, "{}{}", result.text, arguments.json ? "\n" : "");
+  return result.status;
 }
 
 }  // namespace spillway::apps

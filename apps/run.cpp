@@ -1,49 +1,26 @@
 #include "run.hpp"
+#include "status_line.hpp"
 #include "stop_on_signals.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
+#include <system_error>
 #include <thread>
+
+#include "spillway/filters/graph.hpp"
 
 namespace spillway::apps {
 
 namespace {
-
-// One line on a terminal that is written over and over.
-class StatusLine {
- public:
-  explicit StatusLine(bool wanted) : shown_(wanted && ::isatty(STDERR_FILENO) != 0) {}
-  ~StatusLine() { clear(); }
-  StatusLine(const StatusLine&) = delete;
-  StatusLine& operator=(const StatusLine&) = delete;
-
-  void show(std::string text) {
-    if (!shown_) return;
-    struct winsize size {};
-    std::size_t width = 79;
-    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) width = size.ws_col - 1U;
-    if (text.size() > width) text.resize(width);
-    tell(stderr, "\r\033[K{}", text);
-    std::fflush(stderr);
-    dirty_ = true;
-  }
-  void clear() {
-    if (dirty_) tell(stderr, "\r\033[K");
-    dirty_ = false;
-  }
-
- private:
-  bool shown_;
-  bool dirty_ = false;
-};
 
 struct Totals {
   std::uint64_t recorded = 0;
@@ -84,6 +61,19 @@ std::string unsaved(const Engine& engine) {
     }
   if (seconds == 0.0 && samples > 0) return human_count(samples) + " samples";
   return fmt::format("{:.1f} s", seconds);
+}
+
+// Whether what a recording reads of streams of a fixed rate has come as far as this, lost samples
+// included. Nodes follow the sources.
+bool has_data_of(const Engine& engine, const std::set<std::string>& nodes, double seconds) {
+  for (const RecordingStatus& r : engine.status())
+    for (const auto& s : r.streams) {
+      const std::optional<Rate>& rate = engine.stream(s.name).info().rate;
+      if (!rate || nodes.contains(s.name)) continue;
+      const std::uint64_t produced = s.recorded + s.lost + s.missing + s.lag;
+      if (static_cast<double>(produced) < seconds * rate->hertz().value) return false;
+    }
+  return true;
 }
 
 std::string room(const Totals& totals) {
@@ -138,6 +128,17 @@ std::string human_bytes(std::uint64_t bytes) {
   return fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
 }
 
+std::string quoted(const std::string& path) {
+  // Not to be taken for an option.
+  if (path.starts_with('-')) return quoted("./" + path);
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,";
+  if (path.find_first_not_of(plain) == std::string::npos) return path;
+  std::string text = "'";
+  for (const char c : path) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
 std::string human_count(std::uint64_t count) {
   if (count < 1000) return fmt::format("{}", count);
   return fmt::format("{},{:03}", human_count(count / 1000), count % 1000);
@@ -154,8 +155,18 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
   auto next_line = begin;
   int shown = 0;
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-  while (!engine.finished() && !StopOnSignals::requested() &&
-         !(options.duration_s && elapsed() >= *options.duration_s)) {
+  std::set<std::string> nodes;
+  if (options.duration_s) {
+    const Graph graph = engine.prepared_graph();
+    for (const NodeSpec& node : graph.spec().nodes) nodes.insert(node.id);
+  }
+  const auto is_over = [&] {
+    constexpr double patience_s = 1.0;
+    if (!options.duration_s || elapsed() < *options.duration_s) return false;
+    return elapsed() >= *options.duration_s + patience_s ||
+           has_data_of(engine, nodes, *options.duration_s);
+  };
+  while (!engine.finished() && !StopOnSignals::requested() && !is_over()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     show_events(events, line, options.quiet, shown);
     const auto now = Clock::now();
@@ -189,15 +200,36 @@ int exit_status(const RunResult& result) {
   return 0;
 }
 
+FilesOnDisk files_on_disk(const RecordingReport& recording) {
+  FilesOnDisk files;
+  for (const std::string& path : recording.files) {
+    bool there = false;
+    for (const std::string& name : {path + ".part", path}) {
+      std::error_code error;
+      const std::uintmax_t bytes = std::filesystem::file_size(name, error);
+      if (error) continue;
+      files.there.push_back(name);
+      files.bytes += bytes;
+      there = true;
+      break;
+    }
+    if (!there) files.deleted.push_back(path);
+  }
+  return files;
+}
+
 void print_summary(const RunResult& result) {
   tell(stdout, "{} after {:.2f} s\n", result.interrupted ? "stopped by a signal" : "finished",
        result.seconds);
   for (const RecordingReport& r : result.report.recordings) {
-    const std::string others = r.files.size() > 1 ? fmt::format(" and {} more files, the last {}",
-                                                                r.files.size() - 1, r.files.back())
-                                                  : "";
-    tell(stdout, "\n{}{}  {}{}\n", r.path, others, human_bytes(r.bytes),
-         r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
+    const FilesOnDisk files = files_on_disk(r);
+    std::string others;
+    if (files.there.size() > 1)
+      others = fmt::format(" and {} more file{}, the last {}", files.there.size() - 1,
+                           files.there.size() == 2 ? "" : "s", files.there.back());
+    if (!files.deleted.empty()) others += fmt::format(", {} deleted", files.deleted.size());
+    tell(stdout, "\n{}{}  {}{}\n", files.there.empty() ? r.path : files.there.front(), others,
+         human_bytes(files.bytes), r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
     std::size_t width = 6;
     for (const auto& s : r.streams) width = std::max(width, s.name.size());
     tell(stdout, "  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", "stream", width, "produced",

@@ -25,6 +25,7 @@ void tell(std::FILE* to, fmt::format_string<Arguments...> format, Arguments&&...
 [[nodiscard]] bool output_failed();
 
 struct RunOptions {
+  // Of the data: a thread that makes some may be behind, and is waited for, a second at most.
   std::optional<double> duration_s;
   bool quiet = false;
 };
@@ -43,9 +44,20 @@ RunResult run(Engine& engine, Subscription& events, const RunOptions& options);
 // 0, 1 or 3, as commands.hpp says; prints the errors.
 int exit_status(const RunResult& result);
 
+// What lies on the disk of a recording that has ended. A file that could not be sealed has its
+// temporary name.
+struct FilesOnDisk {
+  std::vector<std::string> there;
+  std::vector<std::string> deleted;  // by `keep`, or by others
+  std::uint64_t bytes = 0;
+};
+[[nodiscard]] FilesOnDisk files_on_disk(const RecordingReport& recording);
+
 // The summary for people.
 void print_summary(const RunResult& result);
 
+// A path as a shell takes it.
+[[nodiscard]] std::string quoted(const std::string& path);
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);
 [[nodiscard]] std::string human_count(std::uint64_t count);
 

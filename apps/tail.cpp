@@ -58,12 +58,15 @@ class Follower {
   // Reads what is there; false if there was nothing.
   bool step() {
     const Chunk chunk = reader_.read(block_);
-    if (chunk.lost.value > 0)
-      note(chunk, fmt::format("{} samples lost: overwritten before they were read",
-                              human_count(chunk.lost.value)));
-    if (chunk.missing.value > 0)
-      note(chunk,
-           fmt::format("{} samples missing at the source", human_count(chunk.missing.value)));
+    if (chunk.lost.value > 0 || chunk.missing.value > 0) {
+      if (absent_end_ != chunk.from.value) tell_absent();
+      if (lost_ + missing_ == 0) absent_from_ = chunk.from.value;
+      lost_ += chunk.lost.value;
+      missing_ += chunk.missing.value;
+      absent_end_ = chunk.from.value + chunk.lost.value + chunk.missing.value;
+    }
+    // Among samples each in its place; among summaries a burst that comes in pieces is told once.
+    if (!arguments_.every_s || chunk.count.value > 0) tell_absent();
     convert(chunk);
     for (std::uint64_t i = 0; i < chunk.count.value; ++i)
       if (arguments_.every_s)
@@ -75,6 +78,7 @@ class Follower {
 
   // One line of what came since the last one.
   void print_summary() {
+    tell_absent();
     if (summarised_ == 0) {
       tell(stdout, "{}: no samples\n", info().name);
       return;
@@ -107,8 +111,14 @@ class Follower {
 
   [[nodiscard]] const StreamInfo& info() const { return remote_.stream().info(); }
 
-  void note(const Chunk& chunk, const std::string& what) const {
-    tell(stdout, "# from sample {}: {}\n", chunk.from.value, what);
+  void tell_absent() {
+    const auto note = [&](std::uint64_t count, const char* what) {
+      if (count > 0)
+        tell(stdout, "# from sample {}: {} samples {}\n", absent_from_, human_count(count), what);
+    };
+    note(lost_, "lost: overwritten before they were read");
+    note(missing_, "missing at the source");
+    lost_ = missing_ = 0;
   }
 
   void convert(const Chunk& chunk) {
@@ -176,6 +186,11 @@ class Follower {
   std::vector<std::vector<double>> values_;  // as doubles, one a channel
   std::vector<Summary> summary_;
   std::uint64_t summarised_ = 0;
+  // What is not there, one after another, and was not told yet.
+  std::uint64_t absent_from_ = 0;
+  std::uint64_t absent_end_ = 0;
+  std::uint64_t lost_ = 0;
+  std::uint64_t missing_ = 0;
 };
 
 }  // namespace

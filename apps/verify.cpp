@@ -1,16 +1,15 @@
 #include <fmt/format.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 
 #include "commands.hpp"
+#include "in_child.hpp"
 #include "run.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/verify.hpp"
@@ -42,87 +41,67 @@ Json json_of(const VerifyReport& r) {
   return json;
 }
 
+void print(std::FILE* to, const VerifyReport& r) {
+  const std::size_t count = r.findings.size();
+  if (count == 0)
+    tell(to, "{}: holds\n", r.path);
+  else
+    tell(to, "{}: DOES NOT HOLD: {} finding{}\n", r.path, count, count == 1 ? "" : "s");
+  tell(to, "  {}, {}, {}, {} bytes\n", r.format, r.status.empty() ? "not opened" : r.status,
+       r.sealed ? "sealed with checksums" : "without checksums of its own", human_count(r.bytes));
+  for (const VerifyReport::PerStream& s : r.streams)
+    tell(to, "  {}: produced {} = recorded {} + lost {} + missing {}\n", s.name,
+         human_count(s.counts.produced), human_count(s.counts.recorded), human_count(s.counts.lost),
+         human_count(s.counts.missing));
+  constexpr std::size_t most_findings = 20;
+  for (std::size_t i = 0; i < std::min(count, most_findings); ++i)
+    tell(to, "  {}: {}: {}\n", to_string(r.findings[i].kind), r.findings[i].where,
+         r.findings[i].what);
+  if (count > most_findings)
+    tell(to, "  ... and {} more (--json has all)\n", count - most_findings);
+  for (const std::string& remark : r.remarks) tell(to, "  note: {}\n", remark);
+}
+
 std::string dumped(const Json& json, int indent = -1) {
-  // Texts of damaged files need not be UTF-8.
+  // Paths, and texts of damaged files, need not be UTF-8.
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-// In a process of its own: a file without checksums may have been made to crash the HDF5 library.
-Json verified(const std::string& path) {
-  int ends[2];
-  if (::pipe(ends) != 0) throw Error(fmt::format("{}: no pipe: {}", path, std::strerror(errno)));
-  std::fflush(nullptr);
-  const pid_t child = ::fork();
-  if (child < 0) throw Error(fmt::format("{}: no process: {}", path, std::strerror(errno)));
-  if (child == 0) {
-    ::close(ends[0]);
-    std::string text;
-    try {
-      text = dumped(json_of(spillway::verify(path)));
-    } catch (const std::exception& error) {
-      text = dumped({{"path", path}, {"holds", false}, {"error", error.what()}});
-    }
-    for (std::size_t done = 0; done < text.size();) {
-      const ssize_t n = ::write(ends[1], text.data() + done, text.size() - done);
-      if (n < 0 && errno != EINTR) _exit(1);
-      if (n > 0) done += static_cast<std::size_t>(n);
-    }
-    _exit(0);
-  }
-  ::close(ends[1]);
-  std::string text;
-  char buffer[65536];
-  for (;;) {
-    const ssize_t n = ::read(ends[0], buffer, sizeof buffer);
-    if (n > 0) text.append(buffer, static_cast<std::size_t>(n));
-    if (n == 0 || (n < 0 && errno != EINTR)) break;
-  }
-  ::close(ends[0]);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Json::parse(text);
-  const std::string how = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
-                                              : fmt::format("status {}", WEXITSTATUS(status));
-  Json json{{"path", path}, {"holds", false}};
-  json["findings"].push_back(
-      {{"kind", "layout"},
-       {"where", path},
-       {"what", fmt::format("reading it ended by {}: the HDF5 library crashed on it", how)}});
-  return json;
+// What is to be printed, and the exit status.
+ChildResult result_of(const VerifyReport& report, bool json) {
+  const int status = report.findings.empty() ? 0 : 1;
+  if (json) return {dumped(json_of(report)), status};
+  return {printed([&](std::FILE* to) { print(to, report); }), status};
 }
 
-void print(const Json& r) {
-  const std::string path = r.at("path");
-  if (r.contains("error")) {
-    tell(stderr, "spillway: {}\n", r["error"].get<std::string>());
-    return;
+ChildResult verified(const std::string& path, bool json) {
+  try {
+    return in_child(path, [&] { return result_of(spillway::verify(path), json); });
+  } catch (const ChildCrashed& crash) {
+    VerifyReport report;
+    report.path = path;
+    report.format = "HDF5";
+    std::error_code error;
+    const std::uintmax_t bytes = std::filesystem::file_size(path, error);
+    report.bytes = error ? 0 : bytes;
+    const std::string what = crash.what();
+    report.findings.push_back(
+        {VerifyFinding::Kind::layout, path, what.substr(std::min(what.size(), path.size() + 2))});
+    return result_of(report, json);
   }
-  const Json& findings = r.at("findings");
-  if (findings.empty())
-    tell(stdout, "{}: holds\n", path);
-  else
-    tell(stdout, "{}: DOES NOT HOLD: {} finding{}\n", path, findings.size(),
-         findings.size() == 1 ? "" : "s");
-  if (r.contains("format"))
-    tell(stdout, "  {}, {}, {}, {} bytes\n", r["format"].get<std::string>(),
-         r["status"].get<std::string>().empty() ? "not opened" : r["status"].get<std::string>(),
-         r["sealed"].get<bool>() ? "sealed with checksums" : "without checksums of its own",
-         human_count(r["bytes"].get<std::uint64_t>()));
-  for (const Json& s : r.value("streams", Json::array()))
-    tell(stdout, "  {}: produced {} = recorded {} + lost {} + missing {}\n",
-         s["name"].get<std::string>(), human_count(s["produced"].get<std::uint64_t>()),
-         human_count(s["recorded"].get<std::uint64_t>()),
-         human_count(s["lost"].get<std::uint64_t>()),
-         human_count(s["missing"].get<std::uint64_t>()));
-  constexpr std::size_t most_findings = 20;
-  for (std::size_t i = 0; i < std::min(findings.size(), most_findings); ++i)
-    tell(stdout, "  {}: {}: {}\n", findings[i]["kind"].get<std::string>(),
-         findings[i]["where"].get<std::string>(), findings[i]["what"].get<std::string>());
-  if (findings.size() > most_findings)
-    tell(stdout, "  ... and {} more (--json has all)\n", findings.size() - most_findings);
-  for (const Json& remark : r.value("remarks", Json::array()))
-    tell(stdout, "  note: {}\n", remark.get<std::string>());
+}
+
+// What to type instead of the directory.
+std::string recordings_in(const std::string& directory) {
+  std::string patterns;
+  for (const char* const ending : {".h5", ".csv"})
+    for (const auto& entry : std::filesystem::directory_iterator(directory))
+      if (entry.path().extension() == ending) {
+        patterns += fmt::format(" {}/*{}", quoted(directory), ending);
+        break;
+      }
+  return patterns.empty() ? "there is no .h5 or .csv file in it"
+                          : "try: spillway verify" + patterns;
 }
 
 }  // namespace
@@ -131,12 +110,23 @@ int verify(const VerifyArguments& arguments) {
   Json all = Json::array();
   bool holds = true;
   for (const std::string& path : arguments.paths) {
-    Json report = verified(path);
-    holds &= report.at("holds").get<bool>();
-    if (arguments.json)
-      all.push_back(std::move(report));
-    else
-      print(report);
+    try {
+      if (std::filesystem::is_directory(path))
+        throw Error(
+            fmt::format("{}: is a directory, not a recording; {}", path, recordings_in(path)));
+      const ChildResult result = verified(path, arguments.json);
+      holds &= result.status == 0;
+      if (arguments.json)
+        all.push_back(Json::parse(result.text));
+      else
+        tell(stdout, "{}", result.text);
+    } catch (const std::exception& error) {
+      holds = false;
+      if (arguments.json)
+        all.push_back({{"path", path}, {"holds", false}, {"error", error.what()}});
+      else
+        tell(stderr, "spillway: {}\n", error.what());
+    }
   }
   if (arguments.json) tell(stdout, "{}\n", dumped(all, 2));
   return holds ? 0 : 1;

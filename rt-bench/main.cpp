@@ -21,6 +21,7 @@
 #include "jitter.hpp"
 #include "machine.hpp"
 #include "path.hpp"
+#include "replay.hpp"
 #include "report.hpp"
 #include "ring.hpp"
 #include "spillway/channels/error.hpp"
@@ -53,6 +54,7 @@ struct Parts {
   bool filters = false;
   bool graph = false;
   bool storage = false;
+  bool replay = false;
 };
 
 template <class T>
@@ -117,6 +119,15 @@ StorageOptions storage_options(const Arguments& a) {
   return options;
 }
 
+ReplayBenchOptions replay_options(const Arguments& a) {
+  ReplayBenchOptions options;
+  options.rounds = chosen(a.rounds, a.quick ? std::uint64_t{3} : options.rounds);
+  options.samples = a.samples != 0 ? a.samples : a.quick ? std::uint64_t{1} << 24 : options.samples;
+  options.directory = a.directory;
+  options.only = a.workloads;
+  return options;
+}
+
 // CLI::Range lets "nan" through, which is neither below nor above.
 std::string a_number(const std::string& text) {
   return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is not a number" : "";
@@ -152,8 +163,9 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
   const FilterOptions filters = filter_options(a);
   const GraphOptions graph = graph_options(a);
   const StorageOptions storage = storage_options(a);
+  const ReplayBenchOptions replay = replay_options(a);
   if (!a.isa.empty()) use_isa(a.isa);
-  if (parts.storage)
+  if (parts.storage || parts.replay)
     for (std::string& warning : storage_warnings(a.directory))
       results.warnings.push_back(std::move(warning));
   if (parts.ring)
@@ -184,6 +196,11 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
                             {{"storage rounds", std::to_string(storage.rounds)},
                              {"storage samples", std::to_string(storage.samples)},
                              {"storage directory", file_system_of(storage.directory)}});
+  if (parts.replay)
+    results.settings.insert(results.settings.end(),
+                            {{"replay rounds", std::to_string(replay.rounds)},
+                             {"replay samples", std::to_string(replay.samples)},
+                             {"replay directory", file_system_of(replay.directory)}});
   print(heading(results));
   Progress progress;
   const Disturbance disturbance;
@@ -201,6 +218,7 @@ void measure(const std::string& command, const Arguments& a, const Parts& parts)
   if (parts.filters) keep(measure_filters(filters, cores.at(0), clock, progress, show));
   if (parts.graph) keep(measure_graph(graph, cores.at(0), clock, progress, show));
   if (parts.storage) keep(measure_storage(storage, progress, show));
+  if (parts.replay) keep(measure_replay(replay, progress, show));
   for (std::string& warning : disturbance.warnings(clock)) remarks.push_back(std::move(warning));
   if (!remarks.empty()) print("\n");
   for (std::string& remark : remarks) {
@@ -318,13 +336,23 @@ int main(int argc, char** argv) {
       ->delimiter(',');
   storage->callback([&] { parts.storage = true; });
 
+  CLI::App* replay = app.add_subcommand(
+      "replay", "A recording through a graph into another, beside copies and a Python script");
+  measuring(replay);
+  sampled(replay);
+  placed(replay);
+  replay->add_option("--workload", arguments.workloads, "only these workloads")
+      ->check(CLI::IsMember(replay_workloads()))
+      ->delimiter(',');
+  replay->callback([&] { parts.replay = true; });
+
   CLI::App* everything =
-      app.add_subcommand("all", "ring, path, jitter, filters, graph and storage");
+      app.add_subcommand("all", "ring, path, jitter, filters, graph, storage and replay");
   measuring(everything);
   sampled(everything);
   timed(everything);
   placed(everything);
-  everything->callback([&] { parts = {true, true, true, true, true, true}; });
+  everything->callback([&] { parts = {true, true, true, true, true, true, true}; });
 
   std::vector<std::string> files;
   std::string output = "report.html";
@@ -339,7 +367,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     if (app.get_subcommands().empty())
       throw Error(
-          "one of ring, path, jitter, filters, graph, storage, all, report is wanted; rt-bench "
+          "one of ring, path, jitter, filters, graph, storage, replay, all, report is wanted; "
+          "rt-bench "
           "--help tells more");
     if (*report_command) {
       write_report(files, output);

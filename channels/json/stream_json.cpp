@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cmath>
 #include <ctime>
+#include <limits>
 #include <string_view>
 
 #include "calibration_json.hpp"
@@ -15,7 +17,21 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 constexpr std::string_view kinds[]{"unknown", "utc", "local"};
+
+// JSON has no spelling for what is infinite: `null` is no limit.
+Json to_json(const Range& range) {
+  const auto limit = [](double value) { return std::isfinite(value) ? Json(value) : Json(); };
+  return Json::array({limit(range.low), limit(range.high)});
 }
+
+Range range_from_json(const Json& json) {
+  constexpr double none = std::numeric_limits<double>::infinity();
+  const auto limit = [](const Json& value, double otherwise) {
+    return value.is_null() ? otherwise : value.get<double>();
+  };
+  return {limit(json.at(0), -none), limit(json.at(1), none)};
+}
+}  // namespace
 
 Json to_json(const StreamInfo& info) {
   Json json;
@@ -31,7 +47,7 @@ Json to_json(const StreamInfo& info) {
     c["unit"] = channel.unit;
     c["raw_unit"] = channel.raw_unit();
     c["type"] = sample_type_name(channel.type);
-    if (channel.range) c["range"] = {channel.range->low, channel.range->high};
+    if (channel.range) c["range"] = to_json(*channel.range);
     if (!channel.calibration.is_identity()) c["calibration"] = to_json(channel.calibration);
     json["channels"].push_back(std::move(c));
   }
@@ -53,7 +69,7 @@ StreamInfo stream_info_from_json(const Json& json) {
     channel.description = c.value("description", "");
     channel.unit = c.at("unit");
     channel.type = sample_type_from_name(c.at("type").get<std::string>());
-    if (c.contains("range")) channel.range = {c["range"].at(0), c["range"].at(1)};
+    if (c.contains("range")) channel.range = range_from_json(c["range"]);
     if (c.contains("calibration")) channel.calibration = calibration_from_json(c["calibration"]);
     info.channels.push_back(std::move(channel));
   }

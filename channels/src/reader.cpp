@@ -140,7 +140,7 @@ void StreamReader::finish(Chunk& chunk, std::uint64_t end, Stop stop) noexcept {
   missing_ += chunk.missing.value;
 }
 
-void StreamReader::read_into(Block& block, Chunk& chunk) noexcept {
+void StreamReader::read_into(Block& block, Chunk& chunk, std::uint64_t until) noexcept {
   const Stream::Layout& layout = stream_->layout_;
   chunk.from = next();
   const std::uint64_t head = ring_.head();  // R1
@@ -164,7 +164,7 @@ void StreamReader::read_into(Block& block, Chunk& chunk) noexcept {
     cursor_ = reached;
     if (!take_due(chunk, marks) || target > cursor_) return finish(chunk, cursor_, broken_off());
   }
-  std::uint64_t end = std::min({head, cursor_ + block.frames(), next_mark_position()});
+  std::uint64_t end = std::min({head, cursor_ + block.frames(), next_mark_position(), until});
   if (end < cursor_) end = cursor_;               // marks were read that are newer than the head
   copy(block, cursor_, end);                      // R2
   const std::uint64_t intact = ring_.validate();  // R3, R4

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "calibration_json.hpp"
+#include "json_error.hpp"
 #include "segment.hpp"
 #include "spillway/channels/error.hpp"
 #include "stream_json.hpp"
@@ -132,7 +133,8 @@ Stream::Stream(std::unique_ptr<SharedSegment> attached) : segment_(std::move(att
     info_ = info_from(*segment_);
     layout_ = lay_out(info_);
   } catch (const std::exception& error) {
-    throw Error(fmt::format("published stream: its description is damaged: {}", error.what()));
+    throw Error(
+        fmt::format("published stream: its description is damaged: {}", json_error_text(error)));
   }
   if (layout_.bytes() != header.ring_bytes || layout_.slots != header.slots ||
       layout_.stride != header.stride || layout_.mark_slots != header.mark_slots)

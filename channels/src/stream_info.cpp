@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <string_view>
 #include <unordered_set>
 
@@ -120,6 +121,10 @@ void check(const StreamInfo& info) {
     if (channel.range && !(channel.range->low <= channel.range->high))
       throw Error(fmt::format("{}: range low {} is above high {}", where, channel.range->low,
                               channel.range->high));
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if (channel.range && (channel.range->low == infinity || channel.range->high == -infinity))
+      throw Error(fmt::format("{}: range {} to {}: no finite value is in it", where,
+                              channel.range->low, channel.range->high));
     check(channel.calibration, where);
   }
 }

@@ -8,12 +8,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "spillway/channels/error.hpp"
 #include "spillway/filters/graph.hpp"
 #include "strict_yaml.hpp"
+#include "text_file.hpp"
 
 namespace spillway {
 
@@ -103,7 +102,7 @@ SignalGenerator generator_from(const yaml::Map& map) {
 }
 
 RecordingSource recording_from(const yaml::Map& map) {
-  map.allow_only({"type", "path", "streams", "speed"});
+  map.allow_only({"type", "path", "streams", "speed", "rate"});
   RecordingSource source;
   const yaml::Value path = map.require("path");
   source.path = (fs::path(map.file()).parent_path() / expand(path)).string();
@@ -113,6 +112,7 @@ RecordingSource recording_from(const yaml::Map& map) {
   if (const auto v = map.find("streams"))
     for (const yaml::Value& s : v->list()) source.streams.push_back(s.text());
   source.real_time = real_time(map, false);
+  if (const auto v = map.find("rate")) source.rate = Rate(v->frequency());
   return source;
 }
 
@@ -292,14 +292,7 @@ Configuration parse_configuration(const std::string& text, const std::string& fi
 }
 
 Configuration read_configuration(const std::string& path) {
-  std::error_code ignored;
-  if (fs::is_directory(path, ignored))
-    throw Error(fmt::format("{}: is a directory, not a configuration file", path));
-  std::ifstream in(path);
-  if (!in) throw Error(fmt::format("{}: {}", path, std::strerror(errno)));
-  std::ostringstream text;
-  text << in.rdbuf();
-  return parse_configuration(text.str(), path);
+  return parse_configuration(read_text(path, "a configuration file"), path);
 }
 
 EngineOptions engine_options(const Configuration& configuration) {

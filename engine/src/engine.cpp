@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <exception>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -132,6 +133,7 @@ struct Engine::Impl {
   Streams streams;  // raw ones first, then derived ones
   GraphBuilder graph;
   std::vector<Wanted> wanted;
+  std::vector<std::filesystem::path> paths;  // of those of them that are files
   std::vector<Task> sources;
   std::vector<std::unique_ptr<Subscription>> subscriptions;
 
@@ -292,8 +294,15 @@ std::vector<std::string> Engine::names() const {
 
 void Engine::record(RecordOptions options, std::vector<Signal> signals) {
   impl_->must_be_building("record");
+  const auto path = std::filesystem::absolute(options.path).lexically_normal();
+  if (std::ranges::find(impl_->paths, path) != impl_->paths.end())
+    throw Error(
+        fmt::format("{}: another recording of this run has that path already; each needs "
+                    "one of its own",
+                    options.path));
   record(sink_for(options, [this](const FileNote& note) { impl_->publish(note); }), options.flush,
          std::move(signals));
+  impl_->paths.push_back(path);
 }
 
 void Engine::record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
@@ -351,16 +360,19 @@ void Engine::start() {
       for (const Recorder::Input& input : inputs[i]) info.streams.push_back(input.stream->info());
       self.recorders.push_back(std::make_unique<Recorder>(
           std::move(self.wanted[i].sink), self.wanted[i].flush, info, inputs[i],
-          [&self](Event e) { self.publish(std::move(e)); },
-          [&self, position = GraphLogPosition{}]() mutable {
-            return self.live->log_lines(position);
-          }));
+          self.wanted[i].signals.empty() ? Recorder::Which::all : Recorder::Which::chosen,
+          *self.live, [&self](Event e) { self.publish(std::move(e)); }));
     }
   } catch (...) {
     for (auto& recorder : self.recorders) recorder->abandon();
     self.recorders.clear();
     throw;
   }
+  self.live->set_on_stream([&self](EngineStream& stream) {
+    for (auto& recorder : self.recorders)
+      if (recorder->which() == Recorder::Which::all)
+        recorder->join({stream.stream.get(), &stream.readers.add(), stream.waits});
+  });
   self.started = true;
   self.running = true;
   self.publish({EventKind::started, self.options.title, 0, 0, ""});

@@ -1,6 +1,7 @@
 #include "graph_runner.hpp"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 namespace spillway {
@@ -35,6 +36,37 @@ GraphVersion* GraphRunner::take_retired() noexcept {
 
 void GraphRunner::log(const GraphRunnerEntry& entry) noexcept {
   if (!log_.push(entry)) dropped_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void GraphRunner::withdraw(const GraphCutRequest& request) noexcept {
+  if (asked_.exchange(nullptr, std::memory_order_acq_rel)) return;
+  while (!request.taken.load(std::memory_order_acquire)) std::this_thread::yield();
+}
+
+// Between two blocks.
+void GraphRunner::answer() noexcept {
+  GraphCutRequest* request = asked_.load(std::memory_order_acquire);
+  if (!request) return;
+  for (std::size_t i = 0; i < inputs_.size(); ++i)
+    if (is_read(i) && inputs_[i].reader.position() < request->not_before[i]) return;
+  if (log_.write_available() == 0) return;
+  if (!asked_.compare_exchange_strong(request, nullptr, std::memory_order_acq_rel)) return;
+  const Graph& graph = version_->graph;
+  request->state_size = graph.save_state(request->state);
+  request->fits = request->state_size <= request->state.size() &&
+                  version_->outputs.size() <= request->outputs.size();
+  if (request->fits) {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      request->inputs[i] = {inputs_[i].reader.position(), graph.next(i)};
+      request->is_read[i] = !graph.nodes_of(i).empty();
+    }
+    for (std::size_t k = 0; k < version_->outputs.size(); ++k) {
+      const Writer<double>& writer = *version_->outputs[k].writer;
+      request->outputs[k] = {writer.pushed(), writer.next()};
+    }
+    log({.kind = GraphRunnerEntry::Kind::cut, .version = version_});
+  }
+  request->taken.store(true, std::memory_order_release);
 }
 
 // What no node needs is not read, unless it tells when a change is due.
@@ -229,6 +261,7 @@ bool GraphRunner::step() noexcept {
     if (!go_on()) return worked;
     worked = true;
   }
+  answer();
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     In& in = inputs_[i];
     if (!is_read(i)) {

@@ -16,9 +16,36 @@
 
 namespace spillway {
 
+// A place in a stream. Of a gap in front of the next sample a part may be before it.
+struct StreamCut {
+  std::uint64_t position = 0;  // samples before it
+  SampleNumber number;         // the first one behind it
+};
+
+// Asks for a cut: where the graph stands between two blocks, and the state of its nodes there. All
+// memory is reserved by who asks.
+struct GraphCutRequest {
+  std::vector<std::uint64_t>
+      not_before;  // positions in the inputs that the graph must have reached
+  // Filled in by the thread that runs the graph, and then `taken`:
+  std::vector<StreamCut> inputs;
+  std::vector<bool> is_read;       // of each input, whether a node depends on it
+  std::vector<StreamCut> outputs;  // of each of GraphVersion::outputs, and more
+  std::vector<std::byte> state;
+  std::size_t state_size = 0;
+  bool fits = false;  // else there was no room for state or outputs, and nothing else is told
+  std::atomic<bool> taken{false};
+};
+
 // What the data path tells of GraphLog's entries; who takes it knows the names.
 struct GraphRunnerEntry {
-  enum class Kind : std::uint8_t { loss, wait_ended, node_failed, changed };
+  enum class Kind : std::uint8_t {
+    loss,
+    wait_ended,
+    node_failed,
+    changed,
+    cut,  // what came before it was before the cut
+  };
   Kind kind = Kind::loss;
   GapCause cause = GapCause::source;  // loss: of `missing`
   bool mixed = false;                 // loss
@@ -71,6 +98,13 @@ class GraphRunner {
   bool take(GraphRunnerEntry& entry) noexcept { return log_.pop(entry); }
   [[nodiscard]] bool has_entries() const noexcept { return log_.read_available() > 0; }
 
+  // Asks for a cut at the next place where it can be made, and where there is room for the entry
+  // that tells of it; one at a time.
+  void ask(GraphCutRequest& request) noexcept { asked_.store(&request, std::memory_order_release); }
+  // Until it returns, the request may be answered; not from then on. Waits for an answer that is
+  // being given.
+  void withdraw(const GraphCutRequest& request) noexcept;
+
   // --- any thread ---
 
   // Entries there was no room for.
@@ -102,6 +136,7 @@ class GraphRunner {
   void use_outputs() noexcept;
   void write(std::size_t node) noexcept;
   void log(const GraphRunnerEntry& entry) noexcept;
+  void answer() noexcept;
 
   std::vector<In> inputs_;
   GraphVersion* version_;
@@ -118,6 +153,7 @@ class GraphRunner {
 
   DurationHistogram latency_;
   std::atomic<std::uint64_t> dropped_{0};
+  std::atomic<GraphCutRequest*> asked_{nullptr};
   Queue<GraphVersion*, most_versions> sent_;
   Queue<GraphVersion*, most_versions> retired_;
   Queue<GraphRunnerEntry, 1024> log_;

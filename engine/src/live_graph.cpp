@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "graph_parts.hpp"
@@ -71,6 +72,11 @@ std::string difference(const GraphSpec& before, const GraphSpec& after) {
   return text + fmt::format("kept {}", after.nodes.size() - added.size());
 }
 
+// Whether the graphs have outputs of the same names.
+bool same_nodes(const GraphSpec& a, const GraphSpec& b) {
+  return std::ranges::is_permutation(a.nodes, b.nodes, {}, &NodeSpec::id, &NodeSpec::id);
+}
+
 constexpr auto longest_nap = std::chrono::milliseconds(2);
 constexpr auto shortest_nap = std::chrono::microseconds(100);
 
@@ -79,6 +85,9 @@ constexpr std::size_t most_log_entries = std::size_t{1} << 20;
 
 // Among the last so many a wait that goes on is looked for.
 constexpr std::size_t growing_entries = 64;
+
+// Room for the state of a part that was never asked for it.
+constexpr std::size_t first_state_bytes = 64 << 10;
 
 }  // namespace
 
@@ -98,6 +107,7 @@ LiveGraph::LiveGraph(const GraphSpec& spec, Streams& streams, std::size_t thread
   for (std::size_t p = 0; p < parts_.size(); ++p) {
     Part& part = *parts_[p];
     part.log.spec = specs[p];
+    part.in_force = std::make_shared<const GraphSpec>(specs[p]);
     for (const StreamInfo& info : infos_) part.log.streams.push_back(info.name);
     std::uint64_t bytes = graph_bytes();
     adopt(part, prepare(std::move(specs[p]), part, bytes));
@@ -201,6 +211,7 @@ LiveGraph::Prepared LiveGraph::prepare(GraphSpec spec, const Part& part,
 void LiveGraph::adopt(Part& part, Prepared prepared) {
   for (auto& stream : prepared.streams) (void)streams_.adopt(std::move(stream));
   part.derived = std::move(prepared.derived);
+  part.runs = part.runs || !prepared.version->graph.spec().nodes.empty();
   part.versions.push_back(std::move(prepared.version));
 }
 
@@ -267,6 +278,7 @@ void LiveGraph::finish() noexcept {
     std::this_thread::sleep_for(shortest_nap);
   }
   std::vector<GraphPartStatus> last = status();
+  take_end();
   const std::scoped_lock lock(control_mutex_);
   const std::scoped_lock log_lock(log_mutex_);
   for (auto& part : parts_) drain(*part);
@@ -277,6 +289,23 @@ void LiveGraph::finish() noexcept {
     part.runner.reset();
     part.versions.clear();
   }
+}
+
+// Recordings may still have to begin a file, for streams that are new.
+void LiveGraph::take_end() {
+  std::uint64_t ticket = 0;
+  {
+    const std::scoped_lock lock(log_mutex_);
+    end_asking();
+    ended_ = true;
+    if (outputs_changed() > 0) ticket = ask_parts(std::vector<std::uint64_t>(infos_.size()));
+  }
+  if (ticket == 0) return;
+  GraphPlace place;
+  while (look(ticket, place) == Asked::pending)
+    for (auto& part : parts_) (void)part->runner->step();
+  const std::scoped_lock lock(log_mutex_);
+  end_ = std::move(place);
 }
 
 // --- changing ---
@@ -354,7 +383,7 @@ std::uint64_t LiveGraph::make_change(const GraphSpec& spec, const std::vector<st
   const std::uint64_t number = changes_ + 1;
   {
     const std::scoped_lock lock(log_mutex_);
-    under_way_.push_back({number, parts.size(), what});
+    under_way_.push_back({number, parts.size(), what, !same_nodes(spec_, spec)});
   }
   // From here on it is made.
   changes_ = number;
@@ -364,6 +393,9 @@ std::uint64_t LiveGraph::make_change(const GraphSpec& spec, const std::vector<st
     GraphVersion& version = *prepared[k].version;
     version.change = number;
     version.at = at;
+    if (on_stream_)
+      for (const auto& stream : prepared[k].streams) on_stream_(*stream);
+    const std::scoped_lock lock(log_mutex_);
     adopt(part, std::move(prepared[k]));
     part.runner->send(version);
     start_thread(part);
@@ -425,17 +457,21 @@ void LiveGraph::tell(Part& part, const GraphRunnerEntry& entry) {
       // An input that stays away is one entry and not one a block, also where others stay away
       // meanwhile.
       auto& entries = part.log.log.entries;
+      bool goes_on = false;
       for (std::size_t k = entries.size(); k-- > 0 && k + growing_entries >= entries.size();) {
         auto* before = std::get_if<WaitEnded>(&entries[k]);
         if (!before) break;
         if (before->node != node.id || before->input != entry.input) continue;
-        if (before->from + before->count != entry.from) break;
+        goes_on = before->from + before->count == entry.from;
+        // What is before a cut stays as it is.
+        if (!goes_on || k < part.grows_from) break;
         before->count += entry.count;
         return;
       }
-      publish_({EventKind::wait_ended, node.id, entry.from.value, entry.count.value,
-                fmt::format("from output {} on made without '{}', which is late (max_wait is {})",
-                            entry.from.value, node.inputs[entry.input], wait_of(node))});
+      if (!goes_on)
+        publish_({EventKind::wait_ended, node.id, entry.from.value, entry.count.value,
+                  fmt::format("from output {} on made without '{}', which is late (max_wait is {})",
+                              entry.from.value, node.inputs[entry.input], wait_of(node))});
       return keep(part, WaitEnded{node.id, entry.input, entry.from, entry.count});
     }
     case GraphRunnerEntry::Kind::node_failed: {
@@ -444,6 +480,7 @@ void LiveGraph::tell(Part& part, const GraphRunnerEntry& entry) {
       publish_({EventKind::node_failed, id, entry.from.value, 0, what});
       return keep(part, NodeFailed{id, entry.from, std::move(what)});
     }
+    case GraphRunnerEntry::Kind::cut: part.cut = position_in(part); return;
     case GraphRunnerEntry::Kind::changed: break;
   }
   const auto change = std::ranges::find(under_way_, entry.version->change, &UnderWay::number);
@@ -451,8 +488,11 @@ void LiveGraph::tell(Part& part, const GraphRunnerEntry& entry) {
     change->text += fmt::format("; at {}", at);
   if (--change->parts_left == 0) {
     publish_({EventKind::graph_changed, "graph", change->number, 0, change->text});
+    if (change->outputs) outputs_changed_.fetch_add(1, std::memory_order_release);
     under_way_.erase(change);
   }
+  part.in_force = std::make_shared<const GraphSpec>(spec);
+  ++changes_made_;
   keep(part, GraphChanged{entry.version->cut, spec});
 }
 
@@ -469,18 +509,34 @@ std::vector<GraphPartLog> LiveGraph::log() {
   return logs;
 }
 
-std::vector<std::string> LiveGraph::log_lines(GraphLogPosition& position) {
+GraphLogPosition LiveGraph::log_begin() {
+  const std::scoped_lock lock(log_mutex_);
+  GraphLogPosition position;
+  for (const auto& part : parts_)
+    position.parts.push_back({std::make_shared<const GraphSpec>(part->log.spec), 0, 0, {}});
+  return position;
+}
+
+GraphLogPosition::Part LiveGraph::position_in(Part& part) {
+  part.grows_from = part.log.log.entries.size();
+  return {part.in_force,
+          part.grows_from,
+          part.omitted + (part.runner ? part.runner->dropped() : 0),
+          {}};
+}
+
+std::vector<std::string> LiveGraph::log_lines(GraphLogPosition& position,
+                                              const GraphLogPosition* until) {
   std::vector<GraphLogLine> lines;
   {
     // Copies only: whoever writes the log tries this lock, and comes again later.
     const std::scoped_lock lock(log_mutex_);
-    position.parts.resize(parts_.size());
     for (std::size_t p = 0; p < parts_.size(); ++p) {
       Part& part = *parts_[p];
       GraphLogPosition::Part& at = position.parts[p];
       if (part.runner) drain(part);
-      if (!std::exchange(at.begun, true))
-        lines.push_back({p, GraphBegin{part.log.streams, part.log.spec}});
+      if (const auto begin = std::exchange(at.begin, nullptr))
+        lines.push_back({p, GraphBegin{part.log.streams, *begin}});
       const auto& entries = part.log.log.entries;
       std::erase_if(at.waits, [&](GraphLogPosition::Part::Wait& told) {
         WaitEnded wait = std::get<WaitEnded>(entries[told.entry]);
@@ -491,12 +547,15 @@ std::vector<std::string> LiveGraph::log_lines(GraphLogPosition& position) {
         if (more > 0) lines.push_back({p, wait});
         return told.entry + growing_entries < entries.size();
       });
-      for (; at.next < entries.size(); ++at.next) {
+      const std::size_t end = until ? until->parts[p].next : entries.size();
+      for (; at.next < end; ++at.next) {
         std::visit([&](const auto& entry) { lines.push_back({p, entry}); }, entries[at.next]);
         if (const auto* wait = std::get_if<WaitEnded>(&entries[at.next]))
           at.waits.push_back({at.next, wait->count.value});
       }
-      const std::uint64_t dropped = part.omitted + (part.runner ? part.runner->dropped() : 0);
+      const std::uint64_t dropped = until
+                                        ? until->parts[p].dropped
+                                        : part.omitted + (part.runner ? part.runner->dropped() : 0);
       if (dropped > at.dropped)
         lines.push_back({p, GraphLogDropped{dropped - std::exchange(at.dropped, dropped)}});
     }
@@ -504,6 +563,182 @@ std::vector<std::string> LiveGraph::log_lines(GraphLogPosition& position) {
   std::vector<std::string> texts;
   for (const GraphLogLine& line : lines) texts.push_back(to_json(line));
   return texts;
+}
+
+// --- where recordings go on ---
+
+// Under log_mutex_, as all that follow.
+std::vector<GraphPlace::Output> LiveGraph::outputs_of(const Part& part, const GraphSpec& in_force) {
+  std::vector<GraphPlace::Output> outputs;
+  for (const Derived& derived : part.derived)
+    outputs.push_back(
+        {derived.stream->stream.get(),
+         std::ranges::find(in_force.nodes, derived.id, &NodeSpec::id) != in_force.nodes.end(),
+         {}});
+  return outputs;
+}
+
+GraphPlace LiveGraph::here() {
+  GraphPlace place;
+  {
+    const std::scoped_lock lock(log_mutex_);
+    for (auto& part : parts_) {
+      if (part->runner) drain(*part);
+      std::ranges::move(outputs_of(*part, *part->in_force), std::back_inserter(place.outputs));
+      place.log.parts.push_back(position_in(*part));
+    }
+  }
+  place.provenance = provenance();
+  return place;
+}
+
+void LiveGraph::reserve(Part& part, const std::vector<std::uint64_t>& not_before) const {
+  if (!part.request) part.request = std::make_unique<GraphCutRequest>();
+  GraphCutRequest& request = *part.request;
+  request.not_before = not_before;
+  request.inputs.resize(infos_.size());
+  request.is_read.resize(infos_.size());
+  request.outputs.resize(part.derived.size());
+  request.state.resize(
+      std::max(first_state_bytes, part.state_bytes + part.state_bytes / 4 + first_state_bytes));
+  request.taken = false;
+}
+
+std::uint64_t LiveGraph::ask_parts(const std::vector<std::uint64_t>& not_before) {
+  for (auto& part : parts_) {
+    if (!part->runs) continue;
+    reserve(*part, not_before);
+    part->runner->ask(*part->request);
+  }
+  return asking_ = ++tickets_;
+}
+
+std::uint64_t LiveGraph::ask(const std::vector<std::uint64_t>& not_before) {
+  const std::scoped_lock lock(log_mutex_);
+  if (ended_) return end_ ? ++tickets_ : 0;
+  return asking_ ? 0 : ask_parts(not_before);
+}
+
+void LiveGraph::end_asking() noexcept {
+  if (std::exchange(asking_, 0) == 0) return;
+  for (auto& part : parts_)
+    if (part->request) {
+      part->runner->withdraw(*part->request);
+      drain(*part);
+      part->request.reset();
+    }
+}
+
+void LiveGraph::withdraw(std::uint64_t ticket) noexcept {
+  const std::scoped_lock lock(log_mutex_);
+  if (asking_ == ticket) end_asking();
+}
+
+LiveGraph::Asked LiveGraph::look(std::uint64_t ticket, GraphPlace& place) {
+  {
+    const std::scoped_lock lock(log_mutex_);
+    if (asking_ != ticket) {
+      if (!end_) return Asked::never;
+      place = *end_;
+      return Asked::there;
+    }
+    // A thread more would have a cut that is before all others.
+    if (std::ranges::any_of(parts_,
+                            [](const auto& part) { return part->runs && !part->request; })) {
+      end_asking();
+      return Asked::never;
+    }
+    bool all = true;
+    place.outputs.clear();
+    for (auto& part : parts_) {
+      if (!part->request) continue;
+      GraphCutRequest& request = *part->request;
+      if (!request.taken.load(std::memory_order_acquire)) {
+        all = false;
+      } else if (request.fits) {
+        for (std::size_t k = 0; k < request.outputs.size(); ++k)
+          place.outputs.push_back(
+              {part->derived[k].stream->stream.get(), false, request.outputs[k]});
+      } else {
+        part->state_bytes = request.state_size;
+        reserve(*part, std::vector(request.not_before));
+        part->runner->ask(request);
+        all = false;
+      }
+    }
+    if (!all) return Asked::pending;
+    place = place_asked_for();
+  }
+  place.provenance = provenance();
+  return Asked::there;
+}
+
+// All parts have answered.
+GraphPlace LiveGraph::place_asked_for() {
+  GraphPlace place;
+  for (std::size_t p = 0; p < parts_.size(); ++p) {
+    Part& part = *parts_[p];
+    drain(part);
+    if (!part.request) {
+      place.log.parts.push_back(position_in(part));
+      continue;
+    }
+    GraphCutRequest& request = *part.request;
+    place.log.parts.push_back(part.cut);
+    GraphPartSnapshot snapshot;
+    snapshot.part = p;
+    if (place.inputs.empty()) place.inputs.resize(infos_.size(), {StreamReader::nowhere, {}});
+    for (std::size_t i = 0; i < infos_.size(); ++i) {
+      StreamCut cut = request.inputs[i];
+      if (request.is_read[i])
+        snapshot.inputs.push_back({infos_[i].name, cut.number});
+      else
+        // What the part does not read yet it may read from there on.
+        cut = {std::max(cut.position, request.not_before[i]), {}};
+      StreamCut& least = place.inputs[i];
+      if (cut.position < least.position)
+        least = cut;
+      else if (cut.position == least.position)
+        least.number = std::max(least.number, cut.number);
+    }
+    const std::size_t before = place.outputs.size();
+    std::ranges::move(outputs_of(part, *part.cut.begin), std::back_inserter(place.outputs));
+    for (std::size_t k = 0; k < request.outputs.size(); ++k)
+      place.outputs[before + k].cut = request.outputs[k];
+    for (const NodeSpec& node : part.cut.begin->nodes) {
+      const auto derived = std::ranges::find(part.derived, node.id, &Derived::id);
+      const auto k = static_cast<std::size_t>(derived - part.derived.begin());
+      snapshot.outputs.push_back({node.id, request.outputs[k].number});
+    }
+    part.state_bytes = request.state_size;
+    request.state.resize(request.state_size);
+    snapshot.state = std::move(request.state);
+    if (!snapshot.outputs.empty()) place.snapshot.parts.push_back(std::move(snapshot));
+    part.request.reset();
+  }
+  asking_ = 0;
+  return place;
+}
+
+std::string LiveGraph::provenance() {
+  const std::scoped_lock lock(provenance_mutex_);
+  GraphSpec spec;
+  {
+    const std::scoped_lock log_lock(log_mutex_);
+    if (std::exchange(provenance_of_, changes_made_) == changes_made_) return provenance_;
+    for (const auto& part : parts_)
+      spec.nodes.insert(spec.nodes.end(), part->in_force->nodes.begin(),
+                        part->in_force->nodes.end());
+  }
+  provenance_.clear();
+  try {
+    // Made once more, only to be looked at.
+    if (!spec.nodes.empty())
+      provenance_ = provenance_json(Graph(std::move(spec), infos_, 1, streams_.memory_left()));
+  } catch (const Error&) {
+    // There is no memory for that: none is told rather than that of another graph.
+  }
+  return provenance_;
 }
 
 std::vector<GraphPartStatus> LiveGraph::status() {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <utility>
 
 namespace spillway {
@@ -14,6 +15,12 @@ constexpr std::size_t block_frames = 4096;
 constexpr auto shortest_nap = std::chrono::microseconds(200);
 constexpr auto longest_nap = std::chrono::milliseconds(10);
 constexpr std::size_t event_capacity = 4096;
+// So long, at most, raw streams are not read while the graph is asked where it stands; and after
+// that so many times as long it is not asked again.
+constexpr auto patience = std::chrono::milliseconds(200);
+constexpr int rest_of_patience = 20;
+// Then a file that is due ends without the graph's state.
+constexpr int most_in_vain = 8;
 constexpr auto look_for_room_every = std::chrono::milliseconds(200);
 constexpr auto look_for_room_at_least_every = std::chrono::milliseconds(60'000);
 
@@ -51,6 +58,7 @@ Recorder::PerStream::PerStream(const Input& input)
       head(*input.stream),
       block(input.stream->info(),
             std::min<std::size_t>(block_frames, input.stream->capacity().value)),
+      stream(input.stream),
       progress(input.progress),
       waits(input.waits),
       begin(reader.next().value) {
@@ -59,10 +67,19 @@ Recorder::PerStream::PerStream(const Input& input)
   acknowledged = begin;
 }
 
+std::uint64_t Recorder::PerStream::pushed() const noexcept {
+  return head.position() + head.pending().value;
+}
+
 std::uint64_t Recorder::PerStream::lag() const noexcept {
   const std::uint64_t read = position.load(std::memory_order_relaxed);
-  const std::uint64_t pushed = head.position() + head.pending().value;
-  return pushed - std::min(read, pushed);
+  const std::uint64_t all = pushed();
+  return all - std::min(read, all);
+}
+
+bool Recorder::PerStream::is_there() const noexcept {
+  return reader.position() > until.position ||
+         (reader.position() == until.position && reader.next() >= until.number);
 }
 
 std::uint64_t Recorder::PerStream::end() const noexcept {
@@ -77,19 +94,26 @@ RecordedCounts Recorder::PerStream::counts() const noexcept {
   return counts;
 }
 
-Recorder::Recorder(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
-                   const RecordingInfo& info, const std::vector<Input>& inputs, Publish publish,
-                   TakeLog take_log)
+Recorder::Recorder(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush, RecordingInfo info,
+                   const std::vector<Input>& inputs, Which which, LiveGraph& graph, Publish publish)
     : sink_(std::move(sink)),
       flush_interval_(flush),
       publish_(std::move(publish)),
-      take_log_(std::move(take_log)),
+      info_(std::move(info)),
+      graph_(graph),
+      which_(which),
+      log_position_(graph.log_begin()),
       anchors_(1024),
       last_flush_(std::chrono::steady_clock::now()),
       events_(event_capacity) {
-  for (const Input& input : inputs) streams_.push_back(std::make_unique<PerStream>(input));
+  const std::vector<EngineStream*>& raw = graph_.inputs();
+  for (const Input& input : inputs) {
+    streams_.push_back(std::make_unique<PerStream>(input));
+    for (std::size_t i = 0; i < raw.size(); ++i)
+      if (raw[i]->stream.get() == input.stream) streams_.back()->graph_input = i;
+  }
   try {
-    sink_->begin(info);
+    sink_->begin(info_);
   } catch (...) {
     sink_->abandon();
     throw;
@@ -104,6 +128,14 @@ Recorder::~Recorder() {
 
 void Recorder::start() {
   thread_ = std::thread([this] { run(); });
+}
+
+void Recorder::join(const Input& input) {
+  const std::scoped_lock lock(mutex_);
+  if (can_go_on_)
+    joining_.push_back(std::make_unique<PerStream>(input));
+  else
+    input.progress->left();
 }
 
 void Recorder::tell(const Event& event) {
@@ -125,8 +157,14 @@ void Recorder::count(PerStream& s) {
 
 // Reads, and takes into the books; tells what is not there.
 Chunk Recorder::read_chunk(PerStream& s) {
-  const Chunk chunk = s.reader.read(s.block);
-  if (chunk.count.value + chunk.lost.value + chunk.missing.value == 0) return chunk;
+  Chunk chunk = s.reader.read(s.block, s.until.position);
+  chunk.new_segment |= s.step_due;
+  s.step_due = false;
+  if (chunk.count.value + chunk.lost.value + chunk.missing.value == 0) {
+    // The mark of a step came before its sample.
+    s.step_due = chunk.new_segment;
+    return chunk;
+  }
   s.log.add(chunk, s.reader.calibrations(chunk.calibrations));
   const std::string& name = s.reader.info().name;
   for (const Gap& gap : s.log.take_gaps()) {
@@ -147,6 +185,7 @@ Chunk Recorder::read_chunk(PerStream& s) {
 bool Recorder::read_stream(std::size_t index) {
   PerStream& s = *streams_[index];
   warn_if_behind(s);
+  if (s.is_there()) return false;
   const Chunk chunk = read_chunk(s);
   // Before the sink may throw: a source that waits for this reader would wait for ever.
   if (chunk.count.value > 0) s.progress->reached(chunk.row + chunk.count.value);
@@ -177,6 +216,7 @@ void Recorder::warn_if_behind(PerStream& s) {
 
 void Recorder::watch() {
   if (failed()) return;
+  const std::scoped_lock lock(mutex_);
   for (auto& s : streams_) warn_if_behind(*s);
 }
 
@@ -200,8 +240,9 @@ bool Recorder::take_events() {
   return any;
 }
 
-void Recorder::take_log() {
-  std::vector<std::string> lines = take_log_();
+void Recorder::take_log() { keep_lines(graph_.log_lines(log_position_)); }
+
+void Recorder::keep_lines(std::vector<std::string> lines) {
   if (lines.empty()) return;
   unflushed_ = true;
   const std::size_t known = recent_lines_.size();
@@ -210,16 +251,189 @@ void Recorder::take_log() {
 }
 
 bool Recorder::step() {
+  const bool held = cutting_ != Cutting::no;
   bool worked = false;
   for (std::size_t i = 0; i < streams_.size(); ++i) worked |= read_stream(i);
   worked |= take_events();
   const auto now = std::chrono::steady_clock::now();
-  if (now - last_flush_ < flush_interval_) return worked;
-  last_flush_ = now;
-  take_log();
-  if (unflushed_) flush();
-  forecast(now);
-  return worked;
+  if (now - last_flush_ >= flush_interval_) {
+    last_flush_ = now;
+    if (cutting_ == Cutting::no) take_log();
+    if (unflushed_) flush();
+    forecast(now);
+    due_ = due_ || sink_->is_due();
+  }
+  // At the end what is due is done anyway.
+  const bool is_due = due_ && !finish_.load(std::memory_order_relaxed);
+  if (cutting_ == Cutting::no && (is_due || outputs_changed())) ask_for_place(now);
+  if (cutting_ == Cutting::asked) look_for_place(now);
+  if (cutting_ == Cutting::known) worked |= go_on();
+  // What was held back may be there.
+  return worked || (held && cutting_ == Cutting::no);
+}
+
+// --- on to the next file ---
+
+bool Recorder::outputs_changed() const noexcept {
+  return which_ == Which::all && graph_.outputs_changed() != outputs_known_;
+}
+
+// A raw stream is about to be lost.
+bool Recorder::must_read() const noexcept {
+  return std::ranges::any_of(streams_, [](const auto& s) {
+    const std::uint64_t capacity = s->head.capacity().value;
+    return s->graph_input && !s->waits && s->lag() > capacity - capacity / 4;
+  });
+}
+
+// Raw streams stay where they are until the graph has come as far, so that there is a place that
+// is behind all that is recorded.
+void Recorder::ask_for_place(std::chrono::steady_clock::time_point now) {
+  if (!can_go_on_ || now < ask_after_ || must_read()) return;
+  outputs_asked_ = graph_.outputs_changed();
+  std::vector<std::uint64_t> not_before(graph_.inputs().size());
+  for (const auto& s : streams_)
+    if (s->graph_input) not_before[*s->graph_input] = s->reader.position();
+  ticket_ = graph_.ask(not_before);
+  if (ticket_ == 0) return;
+  for (const auto& s : streams_)
+    if (s->graph_input) s->until = {s->reader.position(), {}};
+  cutting_ = Cutting::asked;
+  asked_at_ = now;
+}
+
+void Recorder::look_for_place(std::chrono::steady_clock::time_point now) {
+  // What is there before an answer is before the place.
+  for (const auto& s : streams_)
+    if (!s->graph_input) s->until = {s->pushed(), {}};
+  const LiveGraph::Asked asked = graph_.look(ticket_, place_);
+  if (asked == LiveGraph::Asked::there) {
+    in_vain_ = 0;
+    return take_place();
+  }
+  // Other parts may be on their way yet.
+  for (const auto& s : streams_)
+    for (const GraphPlace::Output& output : place_.outputs)
+      if (output.stream == s->stream) s->until = output.cut;
+  if (asked == LiveGraph::Asked::pending && now - asked_at_ < patience && !must_read()) return;
+  stop_cutting();
+  ask_after_ = now + rest_of_patience * (now - asked_at_);
+  ++in_vain_;
+  const bool waited_for = [&] {
+    const std::scoped_lock lock(mutex_);
+    return std::ranges::any_of(joining_, &PerStream::waits);
+  }();
+  // The graph may be waiting for room in a stream that only the next file has.
+  if (waited_for || in_vain_ >= most_in_vain) go_on_here();
+}
+
+// Where all streams stand, without the state of the graph.
+void Recorder::go_on_here() {
+  outputs_asked_ = graph_.outputs_changed();
+  place_ = graph_.here();
+  take_place();
+}
+
+void Recorder::take_place() {
+  cutting_ = Cutting::known;
+  for (const auto& s : streams_) {
+    s->until = {s->reader.position(), {}};
+    if (place_.inputs.empty()) continue;
+    if (s->graph_input) {
+      s->until = place_.inputs[*s->graph_input];
+      continue;
+    }
+    const auto output = std::ranges::find(place_.outputs, s->stream, &GraphPlace::Output::stream);
+    if (output != place_.outputs.end()) s->until = output->cut;
+  }
+}
+
+void Recorder::stop_cutting() noexcept {
+  if (std::exchange(cutting_, Cutting::no) == Cutting::asked) graph_.withdraw(ticket_);
+  for (const auto& s : streams_) s->until = {StreamReader::nowhere, {}};
+}
+
+bool Recorder::is_to_be_recorded(const PerStream& s) const noexcept {
+  if (which_ == Which::chosen || s.graph_input) return true;
+  const auto output = std::ranges::find(place_.outputs, s.stream, &GraphPlace::Output::stream);
+  return output != place_.outputs.end() && output->in_force;
+}
+
+bool Recorder::lacks_state() const noexcept {
+  for (std::size_t p = 0; p < place_.log.parts.size(); ++p)
+    if (!place_.log.parts[p].begin->nodes.empty() && !place_.snapshot.find(p)) return true;
+  return false;
+}
+
+// Of a file that begins there, but for its streams.
+RecordingInfo Recorder::info_of_place() const {
+  RecordingInfo info = info_;
+  info.provenance = place_.provenance;
+  info.state = place_.snapshot.parts.empty() && !lacks_state() ? "" : to_bytes(place_.snapshot);
+  return info;
+}
+
+bool Recorder::give_place(const RecordingInfo& info) {
+  GraphLogPosition position = place_.log;
+  if (!sink_->go_on(info, graph_.log_lines(position, &place_.log))) return false;
+  log_position_ = std::move(position);
+  info_ = info;
+  return true;
+}
+
+// Once everything before the place is recorded. True if there is another file now.
+bool Recorder::go_on() {
+  if (!std::ranges::all_of(streams_, [](const auto& s) { return s->is_there(); })) return false;
+  {
+    const std::scoped_lock lock(mutex_);
+    std::ranges::move(joining_, std::back_inserter(others_));
+    joining_.clear();
+  }
+  const auto is_next = [&](const auto& s) { return is_to_be_recorded(*s); };
+  if (!due_ && std::ranges::all_of(streams_, is_next) && std::ranges::none_of(others_, is_next)) {
+    outputs_known_ = outputs_asked_;
+    stop_cutting();
+    return false;
+  }
+  keep_lines(graph_.log_lines(log_position_, &place_.log));
+  (void)take_events();
+  RecordingInfo info = info_of_place();
+  info.streams.clear();
+  for (const auto* from : {&streams_, &others_})
+    for (const auto& s : *from)
+      if (is_next(s)) info.streams.push_back(s->reader.info());
+  note_name();
+  const std::string before = sink_->name();
+  if (!give_place(info)) {
+    stop_cutting();
+    refuse_to_go_on();
+    return false;
+  }
+  unflushed_ = false;
+  fruitless_ = false;
+  acknowledge();
+  publish_({EventKind::recording_saved, before, 0, 0, acknowledged_text()});
+  stop_cutting();
+  {
+    const std::scoped_lock lock(mutex_);
+    std::vector<std::unique_ptr<PerStream>> next, others;
+    for (auto* from : {&streams_, &others_})
+      for (auto& s : *from) (is_next(s) ? next : others).push_back(std::move(s));
+    streams_ = std::move(next);
+    others_ = std::move(others);
+  }
+  outputs_known_ = outputs_asked_;
+  due_ = lacks_state() && in_vain_ < most_in_vain;
+  if (!due_) in_vain_ = 0;
+  return true;
+}
+
+// The sink has this one file, or there is no recording any more.
+void Recorder::refuse_to_go_on() noexcept {
+  const std::scoped_lock lock(mutex_);
+  can_go_on_ = false;
+  for (auto* from : {&joining_, &others_})
+    for (const auto& s : *from) s->progress->left();
 }
 
 // --- what is safe ---
@@ -307,8 +521,10 @@ void Recorder::settle() {
 
 bool Recorder::wait_for_room(const std::string& reason) {
   publish_({EventKind::disk_full, sink_->name(), 0, 0, reason});
+  stop_cutting();
   close_early(reason);
   settle();
+  take_up_here();
   waiting_for_room_ = true;
   // What was free the last time did not do for one flush: no reason to try again at once.
   look_for_room_after_ = fruitless_
@@ -334,6 +550,15 @@ bool Recorder::wait_for_room(const std::string& reason) {
   return true;
 }
 
+// The file to come begins without the graph's state, which moves on while there is no room.
+void Recorder::take_up_here() {
+  place_ = graph_.here();
+  std::ranges::move(graph_.log_lines(log_position_, &place_.log),
+                    std::back_inserter(recent_lines_));
+  RecordingInfo info = info_of_place();
+  due_ = give_place(info) && lacks_state();
+}
+
 // Tells a resumed sink what the one before did not take.
 void Recorder::repeat() {
   for (std::size_t i = 0; i < streams_.size(); ++i)
@@ -346,6 +571,8 @@ void Recorder::repeat() {
 void Recorder::fail(const std::string& reason) noexcept {
   if (!ending_.complete) return;
   ending_ = {false, reason};
+  stop_cutting();
+  refuse_to_go_on();
   for (auto& s : streams_) s->progress->left();
   failed_.store(true, std::memory_order_release);
   publish_({EventKind::recording_failed, sink_->name(), 0, 0, reason});
@@ -353,6 +580,11 @@ void Recorder::fail(const std::string& reason) noexcept {
 
 // Counts what comes after a failure, so that the report tells all that is not there.
 void Recorder::read_in_vain() noexcept {
+  {
+    const std::scoped_lock lock(mutex_);
+    for (auto* from : {&joining_, &others_})
+      std::ranges::move(std::exchange(*from, {}), std::back_inserter(streams_));
+  }
   for (;;) {
     const bool finishing = finish_.load(std::memory_order_acquire);
     bool any = false;
@@ -384,7 +616,16 @@ void Recorder::record() {
       nap = shortest_nap;
       continue;
     }
-    if (finishing) break;  // nothing came after the sources and the graph had ended
+    if (cutting_ != Cutting::no) {
+      nap = shortest_nap;
+    } else if (finishing) {
+      // Nothing came after the sources and the graph had ended.
+      if (!can_go_on_ || !outputs_changed()) break;
+      ask_after_ = {};
+      ask_for_place(std::chrono::steady_clock::now());
+      if (cutting_ == Cutting::no) go_on_here();
+      continue;
+    }
     std::this_thread::sleep_for(nap);
     nap = std::min(nap * 2, std::chrono::nanoseconds(longest_nap));
   }
@@ -393,6 +634,7 @@ void Recorder::record() {
   closed_ = true;
   const Ending ending{cut_short_.empty(), cut_short_};
   sink_->close(ending);
+  note_name();
   ending_ = ending;
   acknowledge();
   publish_({EventKind::recording_sealed, sink_->name(), 0, 0, ""});
@@ -435,17 +677,17 @@ RecordingReport Recorder::finish(const std::string& reason) noexcept {
   finish_.store(true, std::memory_order_release);
   if (thread_.joinable()) thread_.join();
   RecordingReport report{files_.front(), files_, ending_, sink_->bytes_written(), {}};
-  for (const auto& s : streams_)
-    report.streams.push_back({s->reader.info().name, s->counts(), {s->acknowledged.load()}});
+  for (const auto* from : {&streams_, &others_})
+    for (const auto& s : *from)
+      if (from == &streams_ || s->counts().produced > 0)
+        report.streams.push_back({s->reader.info().name, s->counts(), {s->acknowledged.load()}});
   return report;
 }
 
 RecordingStatus Recorder::status() const {
+  const std::scoped_lock lock(mutex_);
   RecordingStatus status;
-  {
-    const std::scoped_lock lock(mutex_);
-    status.path = files_.back();
-  }
+  status.path = files_.back();
   status.bytes = bytes_.load(std::memory_order_relaxed);
   status.waiting_for_room = waiting_for_room_;
   if (const std::int64_t left = full_in_s_; left >= 0) status.full_in = std::chrono::seconds(left);

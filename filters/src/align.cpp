@@ -429,10 +429,8 @@ namespace {
 template <class T>
 void put_ring(StateWriter& writer, const std::vector<T>& ring, std::size_t begin,
               std::size_t count) {
-  std::vector<T> in_order;
-  in_order.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) in_order.push_back(ring[(begin + i) % ring.size()]);
-  writer.put(in_order);
+  writer.put(static_cast<std::uint64_t>(count));
+  for (std::size_t i = 0; i < count; ++i) writer.put(ring[(begin + i) % ring.size()]);
 }
 // To the front of it.
 template <class T>

@@ -10,9 +10,25 @@ namespace spillway {
 
 void StateWriter::put_bytes(const void* data, std::size_t size) {
   if (size == 0) return;
-  const std::size_t old_size = bytes_.size();
-  bytes_.resize(old_size + size);
-  std::memcpy(bytes_.data() + old_size, data, size);
+  const std::size_t at = size_;
+  size_ += size;
+  if (grows_) {
+    bytes_.resize(size_);
+    std::memcpy(bytes_.data() + at, data, size);
+  } else if (size_ <= room_.size()) {
+    std::memcpy(room_.data() + at, data, size);
+  }
+}
+
+void StateWriter::begin_sized() {
+  put(std::uint64_t{0});
+  sized_from_ = size_;
+}
+
+void StateWriter::end_sized() noexcept {
+  const std::uint64_t length = size_ - sized_from_;
+  std::byte* const at = (grows_ ? bytes_.data() : room_.data()) + sized_from_ - sizeof length;
+  if (grows_ || sized_from_ <= room_.size()) std::memcpy(at, &length, sizeof length);
 }
 
 void StateReader::get_bytes(void* data, std::size_t size) {

@@ -189,7 +189,7 @@ void FirCore::save_state(StateWriter& writer) const {
   writer.put(static_cast<std::uint64_t>(lanes_));
   if (const auto* const bank = std::get_if<FirBank<double>>(&arithmetic_)) {
     writer.put(bank->state().frames);
-    writer.put(std::vector<double>(bank->state().values.begin(), bank->state().values.end()));
+    writer.put_values(bank->state().values.data(), bank->state().values.size());
   } else {
     std::get<OverlapSave>(arithmetic_).save_state(writer);
   }

@@ -170,6 +170,7 @@ struct Graph::Impl {
   // Shows a head what came in a domain.
   void offer(Node& node, std::size_t domain) noexcept;
   void finish_run(std::size_t index, std::size_t made) noexcept;
+  void save_state(StateWriter& writer) const;
   // One run of its output; false if there is none.
   bool run_head(std::size_t index) noexcept;
   bool interpolate(std::size_t index) noexcept;

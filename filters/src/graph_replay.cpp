@@ -15,6 +15,8 @@ namespace spillway {
 
 struct GraphReplay::Impl {
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+  static constexpr std::size_t cached_values = 8192;  // of a node, at once
+  static constexpr std::size_t least_frames = 32;
 
   // Where an input stands.
   struct Input {
@@ -27,6 +29,7 @@ struct GraphReplay::Impl {
     Time offset{};  // of its origin
     std::vector<ReaderLoss> losses;
     std::size_t next_loss = 0;
+    std::size_t most = 0;  // frames for the graph at once
     // In the reign: the inputs that meet this one in a node.
     std::vector<std::size_t> met;
     std::uint64_t until = never;  // the reign ends there
@@ -55,12 +58,17 @@ struct GraphReplay::Impl {
   Graph graph;
   std::vector<Input> inputs;
   std::vector<Reign> reigns{1};
+  std::vector<std::size_t> candidates;  // inputs that have more in this reign
+  std::size_t current = 0;              // reign
+  bool begun = false;                   // it
 
   Impl(GraphSpec spec, std::vector<StreamInfo> streams, std::size_t block)
       : infos(std::move(streams)), block_frames(block), graph(std::move(spec), infos, block) {
     for (const StreamInfo& info : infos) {
-      Input input{Block(info, block), {}, 0, false, 0, Time::min(), {}, {}, 0, {}, never};
+      Input input{Block(info, block), {}, 0, false, 0, Time::min(), {}, {}, 0, 0, {}, never};
       input.offset = time_between(infos.front().origin, info.origin).value_or(Time(0));
+      // What one node made is still in the cache when the next one reads it.
+      input.most = std::min(block, std::max(least_frames, cached_values / info.channels.size()));
       inputs.push_back(std::move(input));
     }
   }
@@ -152,8 +160,7 @@ struct GraphReplay::Impl {
 
   // The time up to which an input should go on: little farther than those it meets, so that little
   // is kept until they follow, and not so far that a live graph would not have waited for them.
-  [[nodiscard]] Time limit_of(std::size_t i, const std::vector<std::size_t>& candidates,
-                              const std::vector<Graph::Wait>& waits) const {
+  [[nodiscard]] Time limit_of(std::size_t i, const std::vector<Graph::Wait>& waits) const {
     if (inputs[i].met.empty()) return Time::max();
     const auto block = [&](std::size_t input) {
       return infos[input].rate ? infos[input].rate->duration(block_frames) : Time(0);
@@ -231,8 +238,9 @@ struct GraphReplay::Impl {
       chunk.first = {begins - in.begin};
       part.begin = in.begin;
       if (begins == in.frame())
-        part.count = frames_until(
-            i, limit, static_cast<std::size_t>(std::min<std::uint64_t>(in.left(), end - begins)));
+        part.count = frames_until(i, limit,
+                                  static_cast<std::size_t>(std::min<std::uint64_t>(
+                                      std::min(in.left(), in.most), end - begins)));
       const std::uint64_t gap = begins - in.next;
       in.chunk.lost.value -= std::min(gap, in.chunk.lost.value);
       // A source that begins behind a gap need not tell it.
@@ -255,41 +263,65 @@ struct GraphReplay::Impl {
     return saturating_add(saturating_add(in.chunk.clock_time, since), in.offset);
   }
 
-  // All inputs up to the cut that ends the reign, in the order of time. While outputs wait for some
-  // of them, the others go on as far as a live graph would have waited: it may have had as much
-  // of them when those came.
-  void run_until(const GraphCut* cut, const ReplaySource& source, const ReplaySink& sink) {
-    std::vector<std::size_t> candidates;
-    for (;;) {
-      candidates.clear();
-      for (std::size_t i = 0; i < inputs.size(); ++i) {
-        Input& in = inputs[i];
-        const std::uint64_t until = cut ? (*cut)[i].value : never;
-        in.until = until;
-        if (graph.nodes_of(i).empty()) {
-          // The live graph did not read it either.
-          if (cut) in.next = std::max(in.next, until);
-          in.skip();
-          continue;
-        }
-        if (in.next >= until) continue;
-        if (!fetch(i, source) && in.loss_at() != in.next) {
-          if (cut)
-            throw Error(fmt::format("'{}' ends at {}, but the graph was changed at {} of it",
-                                    infos[i].name, in.next, until));
-          continue;
-        }
-        candidates.push_back(i);
+  // One block of an input below the cut that ends the reign; false if all are there. In the order
+  // of time; while outputs wait for some inputs, the others go on as far as a live graph would have
+  // waited: it may have had as much of them when those came.
+  bool give_next(const GraphCut* cut, const ReplaySource& source, const ReplaySink& sink) {
+    candidates.clear();
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      Input& in = inputs[i];
+      const std::uint64_t until = cut ? (*cut)[i].value : never;
+      in.until = until;
+      if (graph.nodes_of(i).empty()) {
+        // The live graph did not read it either.
+        if (cut) in.next = std::max(in.next, until);
+        in.skip();
+        continue;
       }
-      if (candidates.empty()) return;
-      const std::vector<Graph::Wait> waits = graph.waits();
-      const auto key = [&](std::size_t i) {
-        const Time time = next_time(i);
-        return std::pair(time > end_of_patience(i, waits), time);
-      };
-      const std::size_t next = *std::ranges::min_element(candidates, {}, key);
-      give(next, limit_of(next, candidates, waits), source, sink);
+      if (in.next >= until) continue;
+      if (!fetch(i, source) && in.loss_at() != in.next) {
+        if (cut)
+          throw Error(fmt::format("'{}' ends at {}, but the graph was changed at {} of it",
+                                  infos[i].name, in.next, until));
+        continue;
+      }
+      candidates.push_back(i);
     }
+    if (candidates.empty()) return false;
+    const std::vector<Graph::Wait> waits = graph.waits();
+    const auto key = [&](std::size_t i) {
+      const Time time = next_time(i);
+      return std::pair(time > end_of_patience(i, waits), time);
+    };
+    const std::size_t next = *std::ranges::min_element(candidates, {}, key);
+    give(next, limit_of(next, waits), source, sink);
+    return true;
+  }
+
+  // The graph of the next reign takes over.
+  void change() {
+    const Reign& next_reign = reigns[++current];
+    Graph next(next_reign.change->spec, infos, block_frames);
+    next.follow(graph);
+    next.take_over(graph);
+    graph = std::move(next);
+    // What the graph before did not read is not to come now.
+    for (std::size_t i = 0; i < inputs.size(); ++i) graph.begin_at(i, {inputs[i].next});
+  }
+
+  bool step(const ReplaySource& source, const ReplaySink& sink) {
+    if (!begun) {
+      begin(reigns[current]);
+      begun = true;
+      // What nothing but a wait held back may have been made before another sample came.
+      while (graph.process_rest()) sink(graph);
+    }
+    const bool is_last = current + 1 == reigns.size();
+    if (give_next(is_last ? nullptr : &reigns[current + 1].change->at, source, sink)) return true;
+    if (is_last) return false;
+    change();
+    begun = false;
+    return true;
   }
 };
 
@@ -309,22 +341,21 @@ GraphReplay::~GraphReplay() = default;
 
 const Graph& GraphReplay::graph() const noexcept { return impl_->graph; }
 
+std::size_t GraphReplay::changes() const noexcept { return impl_->current; }
+
+bool GraphReplay::step(const ReplaySource& source, const ReplaySink& sink) {
+  return impl_->step(source, sink);
+}
+
 void GraphReplay::run(const ReplaySource& source, const ReplaySink& sink) {
-  Impl& self = *impl_;
-  for (std::size_t r = 0; r < self.reigns.size(); ++r) {
-    const Impl::Reign& reign = self.reigns[r];
-    if (reign.change) {
-      Graph next(reign.change->spec, self.infos, self.block_frames);
-      next.follow(self.graph);
-      next.take_over(self.graph);
-      self.graph = std::move(next);
-    }
-    self.begin(reign);
-    // What nothing but a wait held back may have been made before another sample came.
-    while (self.graph.process_rest()) sink(self.graph);
-    const bool last = r + 1 == self.reigns.size();
-    self.run_until(last ? nullptr : &self.reigns[r + 1].change->at, source, sink);
+  while (impl_->step(source, sink)) {
   }
+}
+
+void GraphReplay::end_waits(const ReplaySink& sink) {
+  do {
+    while (impl_->graph.process_rest()) sink(impl_->graph);
+  } while (impl_->graph.end_waits());
 }
 
 }  // namespace spillway

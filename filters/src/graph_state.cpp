@@ -35,8 +35,8 @@ bool same_channels(const StreamInfo& a, const StreamInfo& b) {
   });
 }
 
-void put_text(StateWriter& writer, const std::string& text) {
-  writer.put(std::vector<char>(text.begin(), text.end()));
+void put_text(StateWriter& writer, std::string_view text) {
+  writer.put_values(text.data(), text.size());
 }
 
 std::string get_text(StateReader& reader) {
@@ -99,25 +99,35 @@ void Graph::reset() noexcept {
 
 std::vector<std::byte> Graph::save_state() const {
   StateWriter writer;
+  impl_->save_state(writer);
+  return writer.bytes();
+}
+
+std::size_t Graph::save_state(std::span<std::byte> room) const noexcept {
+  StateWriter writer(room);
+  impl_->save_state(writer);
+  return writer.size();
+}
+
+void Graph::Impl::save_state(StateWriter& writer) const {
   writer.put(state_version);
-  writer.put(static_cast<std::uint64_t>(impl_->inputs.size()));
-  for (const Impl::Input& input : impl_->inputs) {
+  writer.put(static_cast<std::uint64_t>(inputs.size()));
+  for (const Input& input : inputs) {
     put_text(writer, input.info.name);
     writer.put(input.next);
     writer.put(input.begins);
   }
-  writer.put(static_cast<std::uint64_t>(impl_->nodes.size()));
-  for (std::size_t i = 0; i < impl_->nodes.size(); ++i) {
-    const Impl::Node& node = impl_->nodes[i];
-    put_text(writer, impl_->spec.nodes[i].id);
-    put_text(writer, std::string(kind_name(impl_->spec.nodes[i].kind)));
-    StateWriter own;
-    put_past(own, node.past);
-    own.put(static_cast<std::uint8_t>(node.failure_told ? 1 : 0));
-    with_filter(node, [&](const auto& filter) { filter.save_state(own); });
-    writer.put(own.bytes());
+  writer.put(static_cast<std::uint64_t>(nodes.size()));
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const Node& node = nodes[i];
+    put_text(writer, spec.nodes[i].id);
+    put_text(writer, kind_name(spec.nodes[i].kind));
+    writer.begin_sized();
+    put_past(writer, node.past);
+    writer.put(static_cast<std::uint8_t>(node.failure_told ? 1 : 0));
+    with_filter(node, [&](const auto& filter) { filter.save_state(writer); });
+    writer.end_sized();
   }
-  return writer.bytes();
 }
 
 void Graph::load_state(std::span<const std::byte> state) {

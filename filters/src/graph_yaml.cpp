@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "calibration_yaml.hpp"
 #include "fields.hpp"
 #include "spillway/filters/graph_spec.hpp"
 #include "strict_yaml.hpp"
@@ -13,70 +14,6 @@
 namespace spillway {
 
 namespace {
-
-std::vector<double> numbers_of(const yaml::Value& list) {
-  std::vector<double> values;
-  for (const yaml::Value& value : list.list()) values.push_back(value.number());
-  return values;
-}
-
-Table table_from(const yaml::Value& value) {
-  const yaml::Map map = value.map();
-  map.allow_only({"x", "y", "outside"});
-  Table table{numbers_of(map.require("x")), numbers_of(map.require("y")), Outside::clamp};
-  if (const auto outside = map.find("outside"))
-    table.outside = static_cast<Outside>(outside->word({"clamp", "extrapolate", "nan"}));
-  check(table, fmt::format("{}: {}", value.where(), value.name()));
-  return table;
-}
-
-// `slope` and `offset`, `polynomial`, or `table`; `map` may have other keys.
-CalibrationStep step_from(const yaml::Map& map) {
-  const auto polynomial = map.find("polynomial");
-  const auto table = map.find("table");
-  const auto slope = map.find("slope");
-  const auto offset = map.find("offset");
-  if ((polynomial && table) || ((polynomial || table) && (slope || offset)))
-    (polynomial ? polynomial : table)
-        ->fail("give slope and offset, or a polynomial, or a table; of several make steps");
-  if (polynomial) {
-    Polynomial step{numbers_of(*polynomial)};
-    if (step.coefficients.empty()) polynomial->fail("at least one coefficient is needed");
-    return step;
-  }
-  if (table) return table_from(*table);
-  Linear linear;
-  linear.slope = map.require("slope").number();
-  if (offset) linear.offset = offset->number();
-  return linear;
-}
-
-Calibration calibration_from(const yaml::Map& map) {
-  map.allow_only({"slope", "offset", "polynomial", "table", "steps", "unit_in", "unit_out",
-                  "reference_date", "valid_until", "certificate"});
-  Calibration calibration;
-  if (const auto steps = map.find("steps")) {
-    for (const char* key : {"slope", "offset", "polynomial", "table"})
-      if (const auto single = map.find(key)) single->fail("must be one of the steps, as there are");
-    for (const yaml::Value& value : steps->list()) {
-      const yaml::Map step = value.map();
-      step.allow_only({"slope", "offset", "polynomial", "table"});
-      calibration.steps.push_back(step_from(step));
-    }
-    if (calibration.steps.empty()) steps->fail("at least one step is needed");
-  } else {
-    calibration.steps.push_back(step_from(map));
-  }
-  const auto text = [&](const char* key, std::string& to) {
-    if (const auto value = map.find(key)) to = value->text();
-  };
-  text("unit_in", calibration.unit_in);
-  text("unit_out", calibration.unit_out);
-  text("reference_date", calibration.reference_date);
-  text("valid_until", calibration.valid_until);
-  text("certificate", calibration.certificate);
-  return calibration;
-}
 
 // Reads the parameters of a node. With `only_names` it reads what decides which others there
 // are, and collects the names of all.
@@ -122,12 +59,12 @@ class YamlFields {
     }
   }
   void numbers(const char* name, std::vector<double>& to, Need need = Need::optional) {
-    if (const auto v = find(name, need)) to = numbers_of(*v);
+    if (const auto v = find(name, need)) to = yaml::numbers_of(*v);
   }
   void matrix(const char* name, std::vector<std::vector<double>>& to, Need need = Need::optional) {
     if (const auto v = find(name, need)) {
       to.clear();
-      for (const yaml::Value& row : v->list()) to.push_back(numbers_of(row));
+      for (const yaml::Value& row : v->list()) to.push_back(yaml::numbers_of(row));
     }
   }
   void sections(const char* name, Sos& to, Need need = Need::optional) {
@@ -135,13 +72,13 @@ class YamlFields {
     if (!v) return;
     to.sections.clear();
     for (const yaml::Value& row : v->list()) {
-      const std::vector<double> c = numbers_of(row);
+      const std::vector<double> c = yaml::numbers_of(row);
       if (c.size() != 6 || c[3] != 1.0) row.fail("a section is [b0, b1, b2, 1, a1, a2]");
       to.sections.push_back({c[0], c[1], c[2], c[4], c[5]});
     }
   }
   void calibration(const char* name, std::optional<Calibration>& to) {
-    if (const auto v = find(name, Need::optional)) to = calibration_from(v->map());
+    if (const auto v = find(name, Need::optional)) to = yaml::calibration_from(v->map());
   }
   template <class E>
   void word(const char* name, E& to, Need need = Need::optional) {

@@ -124,15 +124,14 @@ struct MedianBank<T>::State {
   std::vector<T> frame;  // scratch
 
   // Those in the window, oldest first: all there is to know.
-  [[nodiscard]] std::vector<T> history(std::size_t window, std::size_t lanes) const {
-    return std::visit(
+  void put_history(StateWriter& writer, std::size_t window, std::size_t lanes) const {
+    std::visit(
         [&](const auto& w) {
-          std::vector<T> values;
-          values.reserve(w.filled * lanes);
+          writer.put(static_cast<std::uint64_t>(w.filled));
+          writer.put(static_cast<std::uint64_t>(w.filled * lanes));
           for (std::size_t i = 0; i < w.filled; ++i)
             for (std::size_t l = 0; l < lanes; ++l)
-              values.push_back(w.at((w.slot + window - w.filled + i) % window, l));
-          return values;
+              writer.put(w.at((w.slot + window - w.filled + i) % window, l));
         },
         windows);
   }
@@ -190,9 +189,7 @@ template <class T>
 void MedianBank<T>::save_state(StateWriter& writer) const {
   writer.put(window_);
   writer.put(static_cast<std::uint64_t>(lanes_));
-  const std::vector<T> history = state_->history(static_cast<std::size_t>(window_), lanes_);
-  writer.put(static_cast<std::uint64_t>(history.size() / lanes_));
-  writer.put(history);
+  state_->put_history(writer, static_cast<std::size_t>(window_), lanes_);
 }
 
 template <class T>

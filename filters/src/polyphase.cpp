@@ -200,10 +200,10 @@ void Polyphase::note_edge() noexcept {
 }
 
 void Polyphase::save_state(StateWriter& writer) const {
-  const double* const end = history_.data() + filled_ * lanes_;
+  const std::size_t past = (length_ - 1) * lanes_;
   writer.put(static_cast<std::uint64_t>(lanes_));
   writer.put(ratio_);
-  writer.put(std::vector<double>(end - (length_ - 1) * lanes_, end));
+  writer.put_values(history_.data() + filled_ * lanes_ - past, past);
   for (const Marks& marks : marks_) {
     marks.carried.save_state(writer);
     marks.invalid.save_state(writer);

@@ -18,42 +18,13 @@
 
 #include "spillway/channels/error.hpp"
 #include "spillway/channels/units.hpp"
+#include "suggestion.hpp"
 
 namespace spillway::yaml {
 
 inline std::string place(const std::string& file, const YAML::Mark& mark) {
   if (mark.is_null()) return file;
   return fmt::format("{}:{}:{}", file, mark.line + 1, mark.column + 1);
-}
-
-// Levenshtein distance: how many letters to insert, delete or change.
-inline std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, change}));
-    }
-  }
-  return row[b.size()];
-}
-
-// "; did you mean 'order'?" for something near, else "; allowed: a, b, c".
-template <class Names>
-std::string suggestion(std::string_view wrong, const Names& allowed) {
-  std::string_view best;
-  std::size_t least = wrong.size() / 3 + 2;
-  for (const auto& name : allowed) {
-    const std::size_t d = distance(wrong, name);
-    if (d < least) {
-      least = d;
-      best = name;
-    }
-  }
-  if (!best.empty()) return fmt::format("; did you mean '{}'?", best);
-  return fmt::format("; allowed: {}", fmt::join(allowed, ", "));
 }
 
 // A number followed by one of the units, e.g. "40 Hz", "2.5 kHz", "500ms".
@@ -115,6 +86,7 @@ class Map {
 // What stands behind a key.
 class Value {
  public:
+  // `name` begins with the key, in quotes: "'order' of node 'low'".
   Value(const YAML::Node& node, std::string file, std::string name)
       : node_(node), file_(std::move(file)), name_(std::move(name)) {}
 
@@ -194,8 +166,11 @@ class Value {
   [[nodiscard]] std::vector<Value> list() const {
     if (!node_.IsSequence()) fail("a list is needed here");
     std::vector<Value> values;
+    // The index belongs to the key: "'sources[0]' of the configuration".
+    const std::size_t end_of_key = name_.find('\'', 1);
     for (std::size_t i = 0; i < node_.size(); ++i)
-      values.emplace_back(node_[i], file_, fmt::format("{}[{}]", name_, i));
+      values.emplace_back(node_[i], file_,
+                          std::string(name_).insert(end_of_key, fmt::format("[{}]", i)));
     return values;
   }
 

@@ -1,38 +1,9 @@
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <memory>
-
+#include "script.hpp"
 #include "storage_contestant.hpp"
 
 namespace spillway::bench {
-
-namespace {
-
-// A word for the shell.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
-// What a script says it took; nothing if it could not run. By the first python3 of the PATH, or
-// the system's, that has `library`.
-std::optional<StorageTaken> run_script(const char* library, const std::string& script,
-                                       const std::string& arguments) {
-  const std::string command = fmt::format(
-      "for python in python3 /usr/bin/python3; do "
-      "if $python -c 'import {}' 2>/dev/null; then exec $python {} {} 2>/dev/null; fi; done",
-      library, quoted(script), arguments);
-  const auto close = [](std::FILE* pipe) { (void)::pclose(pipe); };
-  const std::unique_ptr<std::FILE, decltype(close)> pipe(::popen(command.c_str(), "r"), close);
-  StorageTaken taken;
-  if (!pipe || std::fscanf(pipe.get(), "%lf %lf", &taken.seconds, &taken.cpu_seconds) != 2)
-    return {};
-  return taken;
-}
-
-}  // namespace
 
 StorageContestants h5py_append(const StorageSamples& samples, const std::string& input) {
   const auto script = [&](const char* name, const char* form) {

@@ -55,6 +55,7 @@ class StorageSamples {
 struct StorageTaken {
   double seconds = 0.0;      // from making the file until it is synced and closed
   double cpu_seconds = 0.0;  // of all threads, in the kernel too
+  double memory_mb = 0.0;    // at most at a time, of the process; 0: not looked at
 };
 
 // Runs `work` and says what it took. Nothing else may run in this process meanwhile.

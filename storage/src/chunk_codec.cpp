@@ -67,14 +67,38 @@ bool is_constant(std::span<const std::byte> chunk, std::size_t element_bytes) {
          std::memcmp(chunk.data(), chunk.data() + element_bytes, chunk.size() - element_bytes) == 0;
 }
 
-// What chunks of one value became: quality, above all.
+// What chunks of one value became, or are: quality, above all.
 struct Constant {
   std::size_t chunk_bytes = 0;
   std::size_t element_bytes = 0;
   std::array<std::byte, 8> value{};
   std::vector<std::byte> encoded;
 };
-constexpr std::size_t constants_kept = 16;
+
+// Those met last.
+class Constants {
+ public:
+  template <class F>
+  [[nodiscard]] const Constant* find(F&& is_it) const {
+    const auto found = std::ranges::find_if(kept_, is_it);
+    return found == kept_.end() ? nullptr : &*found;
+  }
+  const Constant& keep(Constant&& made) {
+    if (kept_.size() < most) return kept_.emplace_back(std::move(made));
+    Constant& replaced = kept_[oldest_];
+    oldest_ = (oldest_ + 1) % most;
+    return replaced = std::move(made);
+  }
+
+ private:
+  static constexpr std::size_t most = 16;
+  std::vector<Constant> kept_;
+  std::size_t oldest_ = 0;
+};
+
+// Deflate makes a chunk of one value about 1000 times smaller: what is longer is none, or so
+// long that it may take its time.
+constexpr std::size_t most_constant_bytes = 1024;
 
 }  // namespace
 
@@ -102,8 +126,8 @@ struct ChunkCodec::Impl {
   Decompressor decompressor;
   std::vector<std::byte> shuffled;
   std::vector<std::byte> deflated;
-  std::vector<Constant> constants;
-  std::size_t oldest = 0;
+  Constants constants;
+  Constants decoded;  // of elements of one byte
 };
 
 ChunkCodec::ChunkCodec(int level) {
@@ -122,26 +146,33 @@ std::span<const std::byte> ChunkCodec::encode(std::span<const std::byte> chunk,
   if (element_bytes > wanted.value.size() || !is_constant(chunk, element_bytes))
     return impl_->compress(chunk, element_bytes);
   std::copy_n(chunk.begin(), element_bytes, wanted.value.begin());
-  for (const Constant& known : impl_->constants)
-    if (known.chunk_bytes == wanted.chunk_bytes && known.element_bytes == wanted.element_bytes &&
-        known.value == wanted.value)
-      return known.encoded;
+  const Constant* const known = impl_->constants.find([&](const Constant& c) {
+    return c.chunk_bytes == wanted.chunk_bytes && c.element_bytes == wanted.element_bytes &&
+           c.value == wanted.value;
+  });
+  if (known) return known->encoded;
   const auto encoded = impl_->compress(chunk, element_bytes);
   wanted.encoded.assign(encoded.begin(), encoded.end());
-  if (impl_->constants.size() < constants_kept) {
-    impl_->constants.push_back(std::move(wanted));
-    return impl_->constants.back().encoded;
-  }
-  Constant& replaced = impl_->constants[impl_->oldest];
-  impl_->oldest = (impl_->oldest + 1) % constants_kept;
-  replaced = std::move(wanted);
-  return replaced.encoded;
+  return impl_->constants.keep(std::move(wanted)).encoded;
 }
 
 bool ChunkCodec::decode(std::span<const std::byte> stored, std::uint32_t mask,
                         std::size_t element_bytes, std::span<std::byte> chunk) {
   if (mask > not_filtered || element_bytes == 0) return false;
   const bool is_shuffled = (mask & not_shuffled) == 0 && element_bytes > 1;
+  // Inflating runs of one byte is slow; what is known need not be inflated again.
+  const bool may_be_constant =
+      (mask & not_deflated) == 0 && element_bytes == 1 && stored.size() <= most_constant_bytes;
+  const std::span<const std::byte> encoded = stored;
+  if (may_be_constant) {
+    const Constant* const known = impl_->decoded.find([&](const Constant& c) {
+      return c.chunk_bytes == chunk.size() && std::ranges::equal(c.encoded, encoded);
+    });
+    if (known) {
+      std::ranges::fill(chunk, known->value[0]);
+      return true;
+    }
+  }
   if ((mask & not_deflated) == 0) {
     std::span<std::byte> to = chunk;
     if (is_shuffled) {
@@ -161,6 +192,8 @@ bool ChunkCodec::decode(std::span<const std::byte> stored, std::uint32_t mask,
     unshuffle(stored, element_bytes, chunk.data());
   else if (stored.data() != chunk.data())
     std::copy(stored.begin(), stored.end(), chunk.begin());
+  if (may_be_constant && is_constant(chunk, 1))
+    impl_->decoded.keep({chunk.size(), 1, {chunk[0]}, {encoded.begin(), encoded.end()}});
   return true;
 }
 

@@ -33,7 +33,8 @@ struct ChunkColumn {
   std::vector<std::byte> tail;
 };
 
-// One thread at a time; keeps the chunk of each column that was read last, decoded.
+// Keeps the chunk of each column that was read last, decoded. Const functions: any number of
+// threads at the same time.
 class ChunkFile {
  public:
   // `calls` must outlive it. Throws Error.
@@ -48,6 +49,10 @@ class ChunkFile {
   // the place in the file if bytes are not what was written.
   void read(std::size_t column, std::uint64_t row, std::uint64_t count,
             std::span<std::byte> to) const;
+  // Rows from `row` on that lie in the file as they are, or in the tail: in memory for as long as
+  // this lives. Empty: these do not, or not where their type may be. The checksum of a chunk
+  // is checked when it is looked at first. Throws Error as read().
+  [[nodiscard]] std::span<const std::byte> view(std::size_t column, std::uint64_t row) const;
 
  private:
   struct Impl;

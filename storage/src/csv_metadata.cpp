@@ -11,6 +11,7 @@
 
 #include "base64.hpp"
 #include "calibration_json.hpp"
+#include "json_error.hpp"
 #include "spillway/channels/error.hpp"
 #include "stream_json.hpp"
 #include "xxh3.hpp"
@@ -346,7 +347,7 @@ Metadata metadata_from(const std::string& text) {
   return metadata;
 }
 
-Json to_json(const Metadata& metadata) {
+Json books_json(const Metadata& metadata) {
   Json own;
   own["format_version"] = metadata.version;
   own["form"] = to_string(metadata.form);
@@ -383,7 +384,10 @@ Json to_json(const Metadata& metadata) {
     own["checksums"] = {{"xxh3_128", metadata.checksums->xxh3_128}, {"blocks", std::move(blocks)}};
   }
   own["metadata_xxh3_128"] = std::string(checksum_digits, '0');
+  return own;
+}
 
+Json csvw_json(const Metadata& metadata) {
   Json json;
   json["@context"] = "http://www.w3.org/ns/csvw";
   json["url"] = percent_encoded(metadata.file, "-._~");
@@ -391,15 +395,18 @@ Json to_json(const Metadata& metadata) {
                      {"quoteChar", "\""},   {"doubleQuote", true},         {"header", true}};
   if (!metadata.title.empty()) json["dc:title"] = metadata.title;
   json["tableSchema"] = table_schema(metadata);
-  json["spillway"] = std::move(own);
   return json;
 }
 
 }  // namespace
 
-std::string to_text(const Metadata& metadata) {
+std::string to_text(const Metadata& metadata) { return to_text(metadata, csvw_json(metadata)); }
+
+std::string to_text(const Metadata& metadata, const Json& description) {
+  Json json = description;
+  json["spillway"] = books_json(metadata);
   std::string text;
-  write(text, to_json(metadata), 0);
+  write(text, json, 0);
   text += '\n';
   const std::string checksum = xxh3_128(std::as_bytes(std::span(text)));
   text.replace(text.rfind(own_checksum_key) + own_checksum_key.size(), checksum_digits, checksum);
@@ -410,12 +417,12 @@ Metadata metadata_from(const std::string& path, const std::string& text) {
   try {
     return metadata_from(text);
   } catch (const Json::exception& error) {
-    throw Error(fmt::format("{}: {}", path, error.what()));
+    throw Error(fmt::format("{}: {}", path, json_error_text(error)));
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", path, error.what()));
   }
 }
 
-void check_texts(const Metadata& metadata) { static_cast<void>(to_json(metadata).dump()); }
+void check_texts(const Metadata& metadata) { static_cast<void>(books_json(metadata).dump()); }
 
 }  // namespace spillway::csv

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,6 +48,9 @@ struct Metadata {
 
 // With a checksum of itself.
 [[nodiscard]] std::string to_text(const Metadata& metadata);
+// The same books beside a file of another format, which `description` describes instead.
+[[nodiscard]] std::string to_text(const Metadata& metadata,
+                                  const nlohmann::ordered_json& description);
 
 // Throws Error that names `path`: not UTF-8, not JSON, an entry that is missing or of another kind,
 // a checksum that is wrong, numbers that do not fit together. What it returns is safe to use:

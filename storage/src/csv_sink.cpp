@@ -11,13 +11,15 @@
 #include <utility>
 #include <vector>
 
+#include "calibrations_beside.hpp"
 #include "csv_format.hpp"
 #include "csv_metadata.hpp"
 #include "csv_number.hpp"
 #include "file.hpp"
+#include "recorded_time.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/storage/first_failure.hpp"
 #include "spillway/storage/journal.hpp"
-#include "stream_json.hpp"
 #include "xxh3.hpp"
 
 namespace spillway {
@@ -138,22 +140,11 @@ struct CsvSink::Impl {
   csv::Block block;  // the last one, not whole yet
   bool metadata_due = true;
 
-  std::string failure;  // what went wrong first; empty: nothing
+  FirstFailure failure;
   bool torn = false;    // a write failed: the file may end in a part of a sample
   bool unsure = false;  // a sync failed: nobody knows what is on the disk
   bool closed = false;
   bool sealed = false;
-
-  // Runs `f`; what it throws is kept as the reason of an early end.
-  template <class F>
-  void guarded(F&& f) {
-    try {
-      f();
-    } catch (const std::exception& error) {
-      if (failure.empty()) failure = error.what();
-      throw;
-    }
-  }
 
   void begin(const RecordingInfo& info);
   void make_lanes(const std::vector<StreamInfo>& infos);
@@ -177,7 +168,9 @@ struct CsvSink::Impl {
 };
 
 CsvSink::CsvSink(std::string path, Existing existing, CsvOptions options, FileCalls& calls)
-    : impl_(std::make_unique<Impl>(std::move(path), existing, options, calls)) {}
+    : impl_(std::make_unique<Impl>(std::move(path), existing, options, calls)) {
+  refuse_calibrations_beside(impl_->path, existing, calls);
+}
 
 CsvSink::~CsvSink() {
   // A journal of nothing, whose file is about to be removed.
@@ -197,7 +190,7 @@ void CsvSink::Impl::begin(const RecordingInfo& info) {
   if (info.streams.empty())
     throw Error(fmt::format("{}: a recording needs at least one stream", path));
   RecordingInfo known = info;
-  if (known.start_time.empty()) known.start_time = utc_now();
+  known.start_time = start_time_to_write(known.start_time);
   metadata.file = path.substr(path.find_last_of('/') + 1);
   metadata.form = options.form;
   metadata.title = known.title;
@@ -268,12 +261,15 @@ void CsvSink::Impl::begin_journal(const RecordingInfo& info) {
 void CsvSink::append(std::size_t stream, const Chunk& chunk, const Block& block,
                      const CalibrationSet& calibrations) {
   Impl::PerStream& to = impl_->streams[stream];
+  impl_->failure.guard([&] { to.log.check(chunk, impl_->path, to.books.info.name); });
   to.log.add(chunk, calibrations);
-  impl_->guarded([&] { impl_->append(stream, chunk, block); });
+  impl_->failure.guard([&] { impl_->append(stream, chunk, block); });
 }
 
 void CsvSink::append_gap(std::size_t stream, const Gap& gap) {
-  impl_->streams[stream].log.add(gap);
+  Impl::PerStream& to = impl_->streams[stream];
+  impl_->failure.guard([&] { to.log.check(gap, impl_->path, to.books.info.name); });
+  to.log.add(gap);
 }
 void CsvSink::append(std::size_t stream, std::span<const Anchor> anchors) {
   std::vector<Anchor>& to = impl_->streams[stream].books.anchors;
@@ -338,7 +334,7 @@ void CsvSink::Impl::wrote(std::size_t size, const std::vector<std::uint64_t>& ro
   hash.add(text);
   const bool begins_block = block.bytes == 0;
   block.crc32c = crc32c(text, block.crc32c);
-  if (journal && failure.empty())
+  if (journal && failure.text().empty())
     journal->add(JournalText{bytes, size, begins_block ? block.crc32c : crc32c(text), lines});
   block.bytes += size;
   for (std::size_t s = 0; s < streams.size(); ++s) {
@@ -447,7 +443,7 @@ void CsvSink::Impl::take_books() {
     const bool changed = news.counts != books.counts || !news.anchors.empty();
     books.counts = news.counts;
     stream.known_anchors = books.anchors.size();
-    if (journal && failure.empty() && changed) journal->add(news);
+    if (journal && failure.text().empty() && changed) journal->add(news);
   }
 }
 
@@ -513,7 +509,7 @@ void CsvSink::Impl::write_metadata() {
 }
 
 void CsvSink::flush() {
-  impl_->guarded([&] { impl_->flush(); });
+  impl_->failure.guard([&] { impl_->flush(); });
 }
 
 void CsvSink::Impl::flush() {
@@ -536,24 +532,19 @@ void CsvSink::Impl::close(const Ending& ending) {
   std::string lost_now;
   if (!torn && !unsure) {
     try {
-      guarded([&] { write_buffer(); });
+      failure.guard([&] { write_buffer(); });
     } catch (const Error& error) {
       lost_now = error.what();
     }
   }
-  if (unsure) throw Error(failure);
+  if (unsure) throw Error(failure.text());
   if (torn) cut();
-  if (bytes == 0) throw Error(failure);
-  metadata.ending = ending;
-  metadata.end_time = ending.end_time;
-  if (metadata.end_time.empty() && !ending.recovered) metadata.end_time = utc_now();
-  if (!failure.empty()) {
-    metadata.ending.complete = false;
-    if (metadata.ending.reason.empty()) metadata.ending.reason = failure;
-  }
+  if (bytes == 0) throw Error(failure.text());
+  metadata.ending = failure.ending(ending);
+  metadata.end_time = end_time_to_write(ending);
   take_books();
-  if (options.durability == Durability::full) guarded([&] { sync(); });
-  if (journal && failure.empty()) {
+  if (options.durability == Durability::full) failure.guard([&] { sync(); });
+  if (journal && failure.text().empty()) {
     try {
       journal->add(JournalEnd{metadata.ending, metadata.end_time});
       commit();

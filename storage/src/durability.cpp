@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "foreign.hpp"
 #include "spillway/channels/error.hpp"
 
 namespace spillway {
@@ -18,7 +19,7 @@ const char* to_string(Durability durability) noexcept {
 Durability durability_from(const std::string& name) {
   for (const Durability d : {Durability::full, Durability::process, Durability::none})
     if (name == to_string(d)) return d;
-  throw Error(fmt::format("durability '{}': allowed are full, process, none", name));
+  throw Error(fmt::format("durability '{}': allowed are full, process, none", shown(name)));
 }
 
 }  // namespace spillway

@@ -26,7 +26,8 @@ std::string directory_of(const std::string& path) {
 }
 
 File::File(FileCalls& calls, std::string path, Mode mode) : calls_(&calls), path_(std::move(path)) {
-  const int flags = mode == Mode::read    ? O_RDONLY
+  // A pipe that stands where a file should be would wait for somebody who writes to it.
+  const int flags = mode == Mode::read    ? O_RDONLY | O_NONBLOCK
                     : mode == Mode::write ? O_RDWR
                                           : O_RDWR | O_CREAT | O_EXCL;
   do {
@@ -106,6 +107,14 @@ bool File::try_lock(bool exclusive) {
     result = calls_->flock(fd_, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
   } while (result != 0 && errno == EINTR);
   return result == 0;
+}
+
+void File::wait_for_lock() {
+  int result = 0;
+  do {
+    result = calls_->flock(fd_, LOCK_EX);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) fail_with_errno(path_, "can't be locked");
 }
 
 void File::close() {

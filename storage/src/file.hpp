@@ -44,6 +44,8 @@ class File {
   void sync();
   // flock without waiting; false: somebody else has it.
   [[nodiscard]] bool try_lock(bool exclusive);
+  // flock; waits until nobody else has it.
+  void wait_for_lock();
   void close();  // throws where closing tells of an error
 
  private:

@@ -41,8 +41,7 @@ Column::Column(hid_t group, const std::string& name, hid_t type, std::size_t row
       row_bytes_(row_bytes),
       chunk_rows_(chunk_rows),
       filters_(filters),
-      fill_(row_bytes),
-      buffer_(row_bytes * chunk_rows) {
+      fill_(row_bytes) {
   if (fill) std::memcpy(fill_.data(), fill, row_bytes);
 }
 
@@ -74,8 +73,12 @@ Place Column::write(Output& to, std::uint64_t first_row, std::span<const std::by
 
 void Column::write_raw(Output& to, std::size_t rows) {
   pad(rows);
+  write_raw(to, rows, buffer_);
+}
+
+void Column::write_raw(Output& to, std::size_t rows, std::span<const std::byte> chunk) {
   grow(base_ + rows);
-  place_ = write(to, base_, buffer_, filters_ ? not_filtered : filtered);
+  place_ = write(to, base_, chunk, filters_ ? not_filtered : filtered);
   state_ = State::raw;
 }
 
@@ -127,6 +130,13 @@ bool Column::finish(Output& to, std::size_t rows, Place& place) {
   place = place_;
   if (state_ == State::raw) place.crc32c = crc32c(buffer_);
   return true;
+}
+
+void Column::finish_whole(Output& to, const std::byte* rows, Place& place) {
+  const std::span<const std::byte> chunk(rows, chunk_rows_ * row_bytes_);
+  write_raw(to, chunk_rows_, chunk);
+  place = place_;
+  place.crc32c = crc32c(chunk);
 }
 
 void Column::next() noexcept {

@@ -47,8 +47,12 @@ class Column {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::size_t row_bytes() const noexcept { return row_bytes_; }
   [[nodiscard]] bool filters() const noexcept { return filters_; }
-  // A buffer of one chunk, for rows that have not come yet or are in no whole chunk.
-  [[nodiscard]] std::vector<std::byte>& buffer() noexcept { return buffer_; }
+  // A buffer of one chunk, for rows that have not come yet or are in no whole chunk. Made when it
+  // is asked for first: where chunks come whole it never is.
+  [[nodiscard]] std::vector<std::byte>& buffer() {
+    buffer_.resize(row_bytes_ * chunk_rows_);
+    return buffer_;
+  }
   [[nodiscard]] std::span<const std::byte> rows(std::size_t from, std::size_t to) const noexcept {
     return std::span(buffer_).subspan(from * row_bytes_, (to - from) * row_bytes_);
   }
@@ -59,6 +63,9 @@ class Column {
   // be compressed, then store()d, the buffer padded for that; everything else is in the file, at
   // `place`.
   [[nodiscard]] bool finish(Output& to, std::size_t rows, Place& place);
+  // The same of a chunk whose rows all came at once, without a way through the buffer: nothing of
+  // it was shown, and the column has no filters.
+  void finish_whole(Output& to, const std::byte* rows, Place& place);
   // Takes the next chunk up, in the buffer.
   void next() noexcept;
   // A chunk that finish() left to be compressed, and is now.
@@ -80,6 +87,7 @@ class Column {
   Place write(Output& to, std::uint64_t first_row, std::span<const std::byte> bytes,
               std::uint32_t mask);
   void write_raw(Output& to, std::size_t rows);
+  void write_raw(Output& to, std::size_t rows, std::span<const std::byte> chunk);
   void write_constant(Output& to, std::size_t rows);
   void write_rest(Output& to, std::size_t rows);
 

@@ -6,20 +6,17 @@
 #endif
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <compare>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "h5.hpp"
@@ -32,24 +29,6 @@ namespace {
 struct DriverInfo {
   FileCalls* calls = nullptr;
 };
-
-// What two openings of one file have in common. FileCalls does not tell it: device and inode of
-// the path, and the path itself where the file is of another kind of disk, as in tests.
-struct Identity {
-  FileCalls* calls = nullptr;
-  dev_t device = 0;
-  ino_t inode = 0;
-  std::string path;
-  friend auto operator<=>(const Identity&, const Identity&) = default;
-};
-
-Identity identity_of(FileCalls& calls, const char* path) {
-  struct stat info {};
-  if (::stat(path, &info) == 0) return {&calls, info.st_dev, info.st_ino, {}};
-  std::error_code error;
-  const auto canonical = std::filesystem::weakly_canonical(path, error);
-  return {&calls, 0, 0, error ? path : canonical.string()};
-}
 
 struct KeptWrite {
   haddr_t address = 0;
@@ -66,7 +45,6 @@ struct DriverFile {
   }
   H5FD_t common{};
   FileCalls* calls = nullptr;
-  Identity identity;
   int fd = -1;
   bool ignore_disabled_locks = false;
   haddr_t end_allocated = 0;
@@ -150,7 +128,6 @@ H5FD_t* open(const char* path, unsigned flags, hid_t access, haddr_t /*most*/) t
     return nullptr;
   }
   file->end_of_file = static_cast<haddr_t>(size);
-  file->identity = identity_of(*file->calls, path);
   return &file.release()->common;
 } catch (const std::bad_alloc&) {
   return nullptr;
@@ -167,9 +144,11 @@ herr_t close(H5FD_t* common) {
   return 0;
 }
 
+// No two openings are the same file: else HDF5 has one cache for all of them in this process, and a
+// reader of a growing file sees rows that its writer has announced and not written, keeps what it
+// saw first, and keeps the file open when the writer closes it.
 int compare(const H5FD_t* a, const H5FD_t* b) {
-  const auto order = file_of(a).identity <=> file_of(b).identity;
-  return order < 0 ? -1 : order > 0 ? 1 : 0;
+  return std::less<>()(a, b) ? -1 : std::less<>()(b, a) ? 1 : 0;
 }
 
 // Those of HDF5's own driver. Without H5FD_FEAT_POSIX_COMPAT_HANDLE: our handle is no descriptor.

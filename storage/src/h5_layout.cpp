@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
 #include "calibration_json.hpp"
 #include "h5_tables.hpp"
+#include "json_error.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/channels/quality.hpp"
 #include "stream_json.hpp"
@@ -90,10 +92,10 @@ void describe_values(hid_t dataset, const ChannelInfo& channel) {
     put_attribute(dataset, "calibration", describe(channel.calibration));
     put_attribute(dataset, "calibrated_units", channel.unit);
   }
-  if (channel.range) {
+  if (channel.range && std::isfinite(channel.range->low))
     put_attribute(dataset, "range_low", channel.range->low);
+  if (channel.range && std::isfinite(channel.range->high))
     put_attribute(dataset, "range_high", channel.range->high);
-  }
 }
 
 void describe_quality(hid_t dataset, const std::string& channel) {
@@ -232,8 +234,9 @@ void check_names(const RecordingInfo& info) {
     try {
       (void)to_json(stream).dump();
     } catch (const nlohmann::json::exception& e) {
-      throw Error(fmt::format(
-          "a name or a text of a stream can't be stored in an HDF5 recording: {}", e.what()));
+      throw Error(
+          fmt::format("a name or a text of a stream can't be stored in an HDF5 recording: {}",
+                      json_error_text(e)));
     }
   }
 }

@@ -46,7 +46,7 @@ struct Layout {
 // not UTF-8.
 void check_names(const RecordingInfo& info);
 
-// Everything but the rows, in an empty file; info.start_time is not empty. `compressed`: all
+// Everything but the rows, in an empty file; info.start_time as it is written. `compressed`: all
 // columns have filters, not only those of quality. Held: Library. Throws Error.
 [[nodiscard]] Layout make_layout(hid_t file, const RecordingInfo& info, bool compressed);
 

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "calibration_json.hpp"
+#include "calibrations_beside.hpp"
 #include "h5.hpp"
 #include "h5_driver.hpp"
 #include "h5_layout.hpp"
@@ -30,6 +32,7 @@ struct Part {
   std::string status;
   std::string configuration;
   std::string provenance;
+  std::string state;
   std::vector<RecordedStream> streams;
   std::vector<RecordedEvent> events;
   std::vector<std::string> log;
@@ -44,9 +47,19 @@ Part read_part(const std::string& path, FileCalls& calls) {
           from.status(),
           from.configuration(),
           from.provenance(),
+          from.state(),
           from.streams(),
           from.events(),
           from.log()};
+}
+
+// The part of the graph that this line of the log is the first of; none: it is no such line.
+std::optional<std::size_t> part_begun_by(const std::string& line) {
+  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+  if (!json.is_object() || !json.contains("begin")) return std::nullopt;
+  const auto part = json.find("part");
+  if (part == json.end() || !part->is_number_unsigned()) return std::nullopt;
+  return part->get<std::size_t>();
 }
 
 // The books of one stream over all files.
@@ -178,6 +191,7 @@ struct Hdf5Master::Impl {
 Hdf5Master::Hdf5Master(std::string path, Existing existing, FileCalls& calls)
     : impl_(new Impl{std::move(path), existing, calls, {}}) {
   const OutputFile claimed(impl_->path, existing, calls);
+  refuse_calibrations_beside(impl_->path, existing, calls);
 }
 
 Hdf5Master::~Hdf5Master() = default;
@@ -213,23 +227,24 @@ void Hdf5Master::Impl::write(const std::string& to, const std::vector<const Part
   info.start_time = first.start_time;
   info.configuration = first.configuration;
   info.provenance = first.provenance;
-  for (const RecordedStream& stream : first.streams) info.streams.push_back(stream.info);
-  for (const Part* part : parts) {
-    const bool same = std::ranges::equal(
-        part->streams, first.streams, {}, [](const RecordedStream& s) { return s.info.name; },
-        [](const RecordedStream& s) { return s.info.name; });
-    if (!same)
-      throw Error(fmt::format("{}: {} has other streams than {}", path, part->file, first.file));
-  }
+  info.state = first.state;
+  // Streams may come and go from file to file.
+  for (const Part* part : parts)
+    for (const RecordedStream& stream : part->streams)
+      if (std::ranges::none_of(info.streams, [&](const StreamInfo& there) {
+            return there.name == stream.info.name;
+          }))
+        info.streams.push_back(stream.info);
   std::vector<h5::EventRow> events;
   std::string log;
-  std::set<std::string_view> lines;
+  std::set<std::size_t> begun;
   std::string status = last.status;
   for (const Part* part : parts) {
     for (const RecordedEvent& event : part->events) events.push_back(h5::event_row(event));
-    // Each file begins with the graph as it was.
+    // Each file begins with the graph as it was; so it did where the one before ends.
     for (const std::string& line : part->log)
-      if (lines.insert(line).second) log.append(line).push_back('\n');
+      if (const auto number = part_begun_by(line); !number || begun.insert(*number).second)
+        log.append(line).push_back('\n');
     if (part->status != "complete" && status == "complete")
       status = fmt::format("incomplete: {}: {}", part->file, part->status);
   }
@@ -250,8 +265,11 @@ void Hdf5Master::Impl::write(const std::string& to, const std::vector<const Part
     Books books;
     std::vector<Source> sources;
     for (const Part* part : parts) {
-      books.add(part->streams[s]);
-      sources.push_back({part->file, part->streams[s].rows});
+      const auto found = std::ranges::find(part->streams, info.streams[s].name,
+                                           [](const RecordedStream& r) { return r.info.name; });
+      if (found == part->streams.end()) continue;
+      books.add(*found);
+      sources.push_back({part->file, found->rows});
     }
     books.write(stream);
     for (const std::string& column : stream.paths) make_virtual(file, column, sources);

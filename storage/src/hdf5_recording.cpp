@@ -14,6 +14,7 @@
 #include "h5.hpp"
 #include "h5_driver.hpp"
 #include "h5_tables.hpp"
+#include "json_error.hpp"
 #include "recording_backend.hpp"
 #include "seal.hpp"
 #include "spillway/channels/error.hpp"
@@ -25,15 +26,21 @@ namespace {
 
 class Hdf5Recording final : public RecordingBackend {
  public:
-  ~Hdf5Recording() override {
-    const h5::Library library;
-    columns_.clear();
-    file_.close();
-  }
+  ~Hdf5Recording() override { release(); }
 
   void load(const std::string& from, FileCalls& calls);
   void read(std::size_t stream, std::size_t column, std::uint64_t row, std::uint64_t count,
             std::span<std::byte> to) const override;
+  [[nodiscard]] std::span<const std::byte> view(std::size_t stream, std::size_t column,
+                                                std::uint64_t row) const override {
+    if (!chunks_) return {};
+    return chunks_->view(first_column_[stream] + column, row);
+  }
+  void release() noexcept override {
+    const h5::Library library;
+    columns_.clear();
+    file_.close();
+  }
 
  private:
   struct Column {
@@ -58,8 +65,9 @@ class Hdf5Recording final : public RecordingBackend {
 
   h5::Id file_;
   std::vector<std::vector<Column>> columns_;  // of each stream, as columns_of counts
-  std::optional<ChunkFile> chunks_;           // of a sealed file, instead of these two
-  std::vector<std::size_t> first_column_;     // of each stream, in chunks_
+  bool growing_ = false;
+  std::optional<ChunkFile> chunks_;        // of a sealed file, instead of these two
+  std::vector<std::size_t> first_column_;  // of each stream, in chunks_
 };
 
 std::uint64_t Hdf5Recording::length(hid_t dataset, const std::string& name) const {
@@ -74,7 +82,17 @@ template <class Row>
 std::vector<Row> Hdf5Recording::table(hid_t group, const std::string& name,
                                       const h5::Id& type) const {
   const h5::Id dataset = open(group, name);
-  std::vector<Row> rows(length(dataset, name));
+  const std::uint64_t count = length(dataset, name);
+  // A file may claim rows of which it has none. A deflated byte becomes 1032 at most, and of a
+  // growing file the last rows may be on their way.
+  constexpr std::uint64_t most_on_their_way = 16 << 20;
+  hsize_t file_bytes = 0;
+  H5Fget_filesize(file_, &file_bytes);
+  const std::uint64_t stored = std::min<std::uint64_t>(H5Dget_storage_size(dataset), file_bytes);
+  if (count > (most_on_their_way + 1032 * stored) / sizeof(Row))
+    throw Error(
+        fmt::format("{}: dataset {} claims {} rows, but has {} bytes", path, name, count, stored));
+  std::vector<Row> rows(count);
   if (!rows.empty() && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()) < 0)
     h5::fail(path, name + " can't be read");
   return rows;
@@ -125,6 +143,7 @@ void Hdf5Recording::load_stream(hid_t entry, hid_t extra, const std::string& nam
     stream.rows = std::min(stream.rows, length(columns.back().dataset, info.name));
   }
   fit_segments(stream, path);
+  if (growing_) fit_books(stream);
   streams.push_back(std::move(stream));
   columns_.push_back(std::move(columns));
 }
@@ -180,7 +199,8 @@ void Hdf5Recording::open_file(FileCalls& calls) {
   H5Pset_metadata_read_attempts(access, 25);
   // A file that grows, or was left unfinished, opens for live readers only.
   hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
-  if (file < 0) file = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+  growing_ = file < 0;
+  if (growing_) file = H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
   file_ = h5::Id(file, path, "can't be opened");
 }
 
@@ -206,7 +226,7 @@ void Hdf5Recording::load(const std::string& from, FileCalls& calls) {
   try {
     load_entry();
   } catch (const nlohmann::json::exception& e) {
-    throw Error(fmt::format("{}: is damaged: {}", path, e.what()));
+    throw Error(fmt::format("{}: is damaged: a description in it: {}", path, json_error_text(e)));
   } catch (const Error& e) {
     const std::string text = e.what();
     throw Error(text.starts_with(path)
@@ -258,6 +278,7 @@ void Hdf5Recording::read(std::size_t stream, std::size_t column, std::uint64_t r
                          std::uint64_t count, std::span<std::byte> to) const {
   if (count == 0) return;
   if (chunks_) return chunks_->read(first_column_[stream] + column, row, count, to);
+  if (columns_.empty()) throw Error(path + ": was closed to be refreshed, which failed");
   const h5::Library library;
   const Column& from = columns_[stream][column];
   const hsize_t start = row;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "calibration_json.hpp"
+#include "calibrations_beside.hpp"
 #include "chunk_codec.hpp"
 #include "chunk_pool.hpp"
 #include "file.hpp"
@@ -22,10 +23,11 @@
 #include "h5_driver.hpp"
 #include "h5_layout.hpp"
 #include "h5_tables.hpp"
+#include "recorded_time.hpp"
 #include "seal.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/storage/first_failure.hpp"
 #include "spillway/storage/journal.hpp"
-#include "stream_json.hpp"
 
 namespace spillway {
 
@@ -120,6 +122,7 @@ struct Hdf5Sink::Impl {
   bool library_failed = false;  // in the middle of its own metadata: HDF5 can't go on with it
   bool journal_failed = false;
   bool ended = false;  // everything appended will be there
+  FirstFailure failure;
   std::vector<Stream> streams;
 
   ChunkCodec codec;
@@ -279,19 +282,23 @@ struct Hdf5Sink::Impl {
   }
 
   // The chunk that grows goes into the file: it is whole, or the last one. Goes on where an error
-  // interrupted it.
-  void finish_chunk(std::size_t index) {
+  // interrupted it. Of columns that have them in `whole` the rows are there instead of in buffers.
+  void finish_chunk(std::size_t index, const std::vector<const std::byte*>& whole = {}) {
     Stream& stream = streams[index];
     if (stream.filled == 0) return;
     require_space(stream.row_bytes * stream.chunk_rows);
     while (stream.finished < stream.layout->columns.size()) {
       const std::size_t c = stream.finished;
       h5::Column& column = stream.layout->columns[c];
+      const std::byte* const rows = c < whole.size() ? whole[c] : nullptr;
       h5::Place place;
-      bool done = false;
+      bool done = rows != nullptr;
       in_library([&] {
         h5::Output to{file, *direct, codec};
-        done = column.finish(to, stream.filled, place);
+        if (rows)
+          column.finish_whole(to, rows, place);
+        else
+          done = column.finish(to, stream.filled, place);
       });
       if (done) {
         ++stream.finished;
@@ -335,7 +342,11 @@ struct Hdf5Sink::Impl {
     for (std::size_t done = 0; done < chunk.count.value;) {
       if (stream.filled == 0) stream.begun = Clock::now();
       const std::size_t n = std::min(stream.chunk_rows - stream.filled, chunk.count.value - done);
-      copy_rows(stream, chunk, block, done, n);
+      // A whole chunk goes straight into the file, as far as it is stored as it is.
+      const bool whole = n == stream.chunk_rows;
+      for (std::size_t c = 0; c < stream.layout->columns.size(); ++c)
+        if (!whole || !straight(stream, c, block, done))
+          copy_rows(stream, c, stream.filled, chunk, block, done, n);
       // Rows and books together, before anything can fail: whatever happens to the chunk then,
       // the books tell of the rows that all columns have.
       Chunk piece = chunk;
@@ -348,28 +359,60 @@ struct Hdf5Sink::Impl {
       }
       stream.log.add(piece, calibrations);
       stream.filled += n;
+      if (whole)
+        finish_whole_chunk(index, chunk, block, done);
+      else if (stream.filled == stream.chunk_rows)
+        finish_chunk(index);
       done += n;
-      if (stream.filled == stream.chunk_rows) finish_chunk(index);
     }
   }
 
-  static void copy_rows(Stream& stream, const Chunk& chunk, const Block& block, std::size_t from,
-                        std::size_t n) {
-    std::vector<h5::Column>& columns = stream.layout->columns;
-    std::size_t c = 0;
-    const auto put = [&](const void* rows) {
-      h5::Column& column = columns[c++];
-      std::memcpy(column.buffer().data() + stream.filled * column.row_bytes(),
-                  static_cast<const std::byte*>(rows) + from * column.row_bytes(),
-                  n * column.row_bytes());
-    };
-    for (std::size_t channel = 0; channel < stream.info.channels.size(); ++channel) {
-      put(block.bytes(channel));
-      put(block.quality(channel).data());
+  void finish_whole_chunk(std::size_t index, const Chunk& chunk, const Block& block,
+                          std::size_t from) {
+    Stream& stream = streams[index];
+    std::vector<const std::byte*> rows;
+    for (std::size_t c = 0; c < stream.layout->columns.size(); ++c)
+      rows.push_back(straight(stream, c, block, from));
+    try {
+      finish_chunk(index, rows);
+    } catch (...) {
+      // The block is not there any more when it goes on.
+      if (stream.filled > 0)
+        for (std::size_t c = 0; c < rows.size(); ++c)
+          if (rows[c]) copy_rows(stream, c, 0, chunk, block, from, stream.filled);
+      throw;
     }
-    if (!stream.info.rate) put(block.times().data());
-    if (!stream.layout->with_time) return;
-    std::byte* to = columns[c].buffer().data() + stream.filled * sizeof(double);
+  }
+
+  // The rows of a column as they are stored, from row `from` of the block on; null: they aren't.
+  static const std::byte* straight(const Stream& stream, std::size_t column, const Block& block,
+                                   std::size_t from) {
+    const h5::Column& of = stream.layout->columns[column];
+    const std::byte* const rows = rows_in(stream, column, block);
+    return rows && !of.filters() ? rows + from * of.row_bytes() : nullptr;
+  }
+
+  // Null: the column is computed.
+  static const std::byte* rows_in(const Stream& stream, std::size_t column, const Block& block) {
+    if (column < time_column(stream.info)) {
+      const std::size_t channel = column / 2;
+      return column == value_column(channel)
+                 ? block.bytes(channel)
+                 : reinterpret_cast<const std::byte*>(block.quality(channel).data());
+    }
+    const bool is_time = !stream.info.rate && column == time_column(stream.info);
+    return is_time ? reinterpret_cast<const std::byte*>(block.times().data()) : nullptr;
+  }
+
+  // Rows of the block into the buffer of a column, from row `at` of it on.
+  static void copy_rows(Stream& stream, std::size_t column, std::size_t at, const Chunk& chunk,
+                        const Block& block, std::size_t from, std::size_t n) {
+    h5::Column& of = stream.layout->columns[column];
+    std::byte* const to = of.buffer().data() + at * of.row_bytes();
+    if (const std::byte* const rows = rows_in(stream, column, block)) {
+      std::memcpy(to, rows + from * of.row_bytes(), n * of.row_bytes());
+      return;
+    }
     const std::uint64_t clock = chunk.first.value - chunk.clock_sample.value + from;
     for (std::size_t i = 0; i < n; ++i) {
       const Time t = block.has_times() ? block.times()[from + i]
@@ -530,7 +573,7 @@ struct Hdf5Sink::Impl {
 
   void begin(RecordingInfo info) {
     h5::check_names(info);
-    if (info.start_time.empty()) info.start_time = utc_now();
+    info.start_time = start_time_to_write(info.start_time);
     require_free_space(output.path(), check_space_every, calls);
     JournalBegin first{"hdf5",
                        std::filesystem::path(output.part()).filename().string(),
@@ -595,8 +638,7 @@ struct Hdf5Sink::Impl {
   }
 
   void finish(const Ending& ending) {
-    const std::string end_time =
-        ending.end_time.empty() && !ending.recovered ? utc_now() : ending.end_time;
+    const std::string end_time = end_time_to_write(ending);
     write_kept();
     store_all();
     journal_rows();
@@ -626,7 +668,10 @@ struct Hdf5Sink::Impl {
     const std::uint64_t seal_bytes = seal_room(seal_columns, seal_ranges.size(), other_bytes);
     std::uint64_t address = 0;
     in_library([&] {
-      file = h5::Id(H5Fopen(output.part().c_str(), H5F_ACC_RDWR, access()), output.part(),
+      // Whoever reads along may have it open, and locked against writers; it is ours all the same.
+      const h5::Id properties = access();
+      H5Pset_file_locking(properties, false, true);
+      file = h5::Id(H5Fopen(output.part().c_str(), H5F_ACC_RDWR, properties), output.part(),
                     "can't be opened again");
       address = h5::make_integrity(file, seal_bytes);
       if (file.close() < 0) h5::fail(output.part(), "can't be closed");
@@ -648,7 +693,9 @@ struct Hdf5Sink::Impl {
 };
 
 Hdf5Sink::Hdf5Sink(std::string path, Existing existing, Hdf5Options options, FileCalls& calls)
-    : impl_(std::make_unique<Impl>(std::move(path), existing, options, calls)) {}
+    : impl_(std::make_unique<Impl>(std::move(path), existing, options, calls)) {
+  refuse_calibrations_beside(impl_->output.path(), existing, calls);
+}
 
 Hdf5Sink::~Hdf5Sink() { impl_->release(); }
 
@@ -665,9 +712,19 @@ void Hdf5Sink::begin(const RecordingInfo& info) {
 
 void Hdf5Sink::append(std::size_t stream, const Chunk& chunk, const Block& block,
                       const CalibrationSet& calibrations) {
-  impl_->changed = true;
-  impl_->put_rows(stream, chunk, block, calibrations);
+  const Impl::Stream& to = impl_->streams[stream];
+  impl_->failure.guard([&] {
+    to.log.check(chunk, impl_->output.path(), to.info.name);
+    impl_->changed = true;
+    impl_->put_rows(stream, chunk, block, calibrations);
+  });
 }
+
+std::size_t Hdf5Sink::best_frames(const StreamInfo& info) const {
+  return impl_->options.compression == 0 ? chunk_frames(info) : 0;
+}
+
+std::size_t Hdf5Sink::chunk_frames(const StreamInfo& info) { return h5::chunk_rows_for(info); }
 
 void Hdf5Sink::append(std::size_t stream, std::span<const Anchor> anchors) {
   impl_->changed = true;
@@ -676,8 +733,10 @@ void Hdf5Sink::append(std::size_t stream, std::span<const Anchor> anchors) {
 }
 
 void Hdf5Sink::append_gap(std::size_t stream, const Gap& gap) {
+  Impl::Stream& to = impl_->streams[stream];
+  impl_->failure.guard([&] { to.log.check(gap, impl_->output.path(), to.info.name); });
   impl_->changed = true;
-  impl_->streams[stream].log.add(gap);
+  to.log.add(gap);
 }
 
 void Hdf5Sink::append_event(const RecordedEvent& event) {
@@ -698,7 +757,9 @@ SampleNumber Hdf5Sink::end(std::size_t stream) const {
   return impl_->ended ? of.log.end() : SampleNumber{of.acknowledged.value_or(of.log.begin().value)};
 }
 
-void Hdf5Sink::flush() { impl_->flush(); }
+void Hdf5Sink::flush() {
+  impl_->failure.guard([&] { impl_->flush(); });
+}
 
 void Hdf5Sink::close(const Ending& ending) {
   Impl& self = *impl_;
@@ -711,7 +772,7 @@ void Hdf5Sink::close(const Ending& ending) {
                     self.guarded() ? "; 'spillway recover' saves what was acknowledged" : ""));
   }
   self.closing = true;
-  self.finish(ending);
+  self.finish(self.failure.ending(ending));
   self.seal();
   self.remove_journal();
 }

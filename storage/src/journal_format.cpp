@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "json_error.hpp"
 #include "spillway/channels/error.hpp"
 #include "stream_json.hpp"
 
@@ -118,7 +119,7 @@ JournalBegin decode_begin(std::span<const std::byte> payload, bool later_minor) 
         }
       }
     } catch (const std::exception& error) {
-      throw Error(fmt::format("\"{}\" can't be read: {}", key, error.what()));
+      throw Error(fmt::format("\"{}\" can't be read: {}", key, json_error_text(error)));
     }
   }
   if (!has_streams) throw Error("it names no streams");

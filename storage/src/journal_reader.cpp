@@ -9,6 +9,7 @@
 #include "calibration_json.hpp"
 #include "columns.hpp"
 #include "journal_format.hpp"
+#include "json_error.hpp"
 #include "spillway/channels/error.hpp"
 
 namespace spillway {
@@ -229,7 +230,7 @@ struct JournalReader::Impl {
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {
-      fail(place, fmt::format("a frame with right checksums is wrong: {}", error.what()));
+      fail(place, fmt::format("a frame with right checksums is wrong: {}", json_error_text(error)));
     }
   }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <utility>
 
 #include "chunk_file.hpp"
@@ -115,7 +116,8 @@ class JournalRecording final : public RecordingBackend {
     std::uint64_t end_row = 0;
     std::vector<JournalRows> rows;
   };
-  mutable Rescued rescued_;
+  mutable std::mutex rescue_;
+  mutable Rescued rescued_;            // guarded by it
   std::vector<JournalStream> shapes_;  // of the streams: row sizes only
 };
 
@@ -261,6 +263,7 @@ void JournalRecording::read_chunk(std::size_t stream, std::size_t column, const 
 void JournalRecording::read_rescued(std::size_t stream, std::size_t column, const ChunkPlace& chunk,
                                     std::uint64_t row, std::uint64_t count, std::span<std::byte> to,
                                     const std::string& why) const {
+  const std::scoped_lock lock(rescue_);
   const std::uint64_t chunk_end = chunk.first_row + chunk.rows;
   if (rescued_.stream != stream || rescued_.first_row > chunk.first_row ||
       rescued_.end_row < chunk_end) {

@@ -11,6 +11,7 @@
 #include "calibration_json.hpp"
 #include "columns.hpp"
 #include "journal_format.hpp"
+#include "json_error.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/output_file.hpp"
 #include "stream_json.hpp"
@@ -261,7 +262,8 @@ struct JournalWriter::Impl {
       // What can't be read back would be noticed when it is needed.
       static_cast<void>(journal::decode_begin(payload, false));
     } catch (const std::exception& error) {
-      throw Error(fmt::format("{}: the recording can't be described: {}", path, error.what()));
+      throw Error(
+          fmt::format("{}: the recording can't be described: {}", path, json_error_text(error)));
     }
     out.start(FrameType::begin).bytes(payload);
     out.finish();

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "recorded_time.hpp"
 #include "spillway/channels/error.hpp"
 
 namespace spillway {
 
 void MemorySink::begin(const RecordingInfo& info) {
   info_ = info;
+  info_.start_time = start_time_to_write(info_.start_time);
   streams_.clear();
   for (const StreamInfo& stream : info.streams) {
     Recorded& recorded = streams_.emplace_back();
@@ -19,6 +21,7 @@ void MemorySink::begin(const RecordingInfo& info) {
 void MemorySink::append(std::size_t stream, const Chunk& chunk, const Block& block,
                         const CalibrationSet& calibrations) {
   Recorded& to = streams_.at(stream);
+  failure_.guard([&] { to.log.check(chunk, name(), info_.streams[stream].name); });
   to.log.add(chunk, calibrations);
   const std::uint64_t count = chunk.count.value;
   for (std::size_t c = 0; c < to.lanes.size(); ++c) {
@@ -36,7 +39,16 @@ void MemorySink::append(std::size_t stream, const Chunk& chunk, const Block& blo
   }
 }
 
-void MemorySink::append_gap(std::size_t stream, const Gap& gap) { streams_[stream].log.add(gap); }
+void MemorySink::close(const Ending& ending) {
+  ending_ = failure_.ending(ending);
+  ending_->end_time = end_time_to_write(ending);
+}
+
+void MemorySink::append_gap(std::size_t stream, const Gap& gap) {
+  Recorded& to = streams_.at(stream);
+  failure_.guard([&] { to.log.check(gap, name(), info_.streams[stream].name); });
+  to.log.add(gap);
+}
 
 SampleNumber MemorySink::end(std::size_t stream) const { return recorded(stream).log.end(); }
 
@@ -76,6 +88,10 @@ std::vector<Time> MemorySink::times(std::size_t stream) const {
       times.push_back(Time(segment.clock_ns) +
                       rate->duration(segment.first_sample + i - segment.clock_sample));
   return times;
+}
+
+std::span<const Time> MemorySink::recorded_times(std::size_t stream) const {
+  return recorded(stream).times;
 }
 
 std::vector<SampleNumber> MemorySink::sample_numbers(std::size_t stream) const {

@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <utility>
 
 #include "file.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/storage/calibration_sidecar.hpp"
 
 namespace spillway {
 
@@ -62,15 +64,14 @@ bool NumberedSink::is_taken(const std::string& path) const {
     return calls_->kind(p.c_str()) != PathKind::nothing;
   };
   if (is_there(path + ".part") || is_there(path + ".journal")) return true;
+  // Which calibrations tell of can't be replaced, and must not stop a recording on its way.
+  if (is_there(calibration_sidecar_of(path))) return true;
   return options_.existing == Existing::refuse && (is_there(path) || is_there(sidecar_of(path)));
 }
 
 RecordingInfo NumberedSink::part_info() const {
   RecordingInfo info = info_;
-  if (number_ > 1) {
-    info.start_time.clear();
-    info.state.clear();
-  }
+  if (number_ > 1 && info.start_time != unknown_time) info.start_time.clear();
   if (number_ == 1 && !options_.split.any()) return info;
   Json provenance = Json::parse(info.provenance, nullptr, false);
   if (!provenance.is_object()) provenance = Json::object();
@@ -81,10 +82,7 @@ RecordingInfo NumberedSink::part_info() const {
 
 void NumberedSink::begin(const RecordingInfo& info) {
   info_ = info;
-  ends_.assign(info.streams.size(), 0);
-  not_written_.assign(info.streams.size(), 0);
-  given_.assign(info.streams.size(), false);
-  last_anchors_.assign(info.streams.size(), std::nullopt);
+  for (const StreamInfo& stream : info.streams) streams_.push_back({.name = stream.name});
   current_->begin(part_info());
   begun_ = Clock::now();
 }
@@ -110,14 +108,12 @@ void NumberedSink::open_next() {
   has_samples_ = false;
   flushed_ = false;
   resumed_ = false;
-  std::fill(given_.begin(), given_.end(), false);
-  for (const auto& [part, lines] : graph_) {
-    current_->append_log(lines.begin);
-    if (!lines.changed.empty()) current_->append_log(lines.changed);
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    streams_[i].given = false;
+    if (streams_[i].last_anchor) current_->append(i, {&*streams_[i].last_anchor, 1});
   }
-  for (std::size_t i = 0; i < last_anchors_.size(); ++i)
-    if (last_anchors_[i]) current_->append(i, {&*last_anchors_[i], 1});
-  for (const std::string& line : std::exchange(waiting_lines_, {})) give_log(line);
+  for (const std::string& line : first_lines_) current_->append_log(line);
+  for (const std::string& line : std::exchange(waiting_lines_, {})) current_->append_log(line);
   for (const RecordedEvent& event : std::exchange(waiting_events_, {}))
     current_->append_event(event);
 }
@@ -133,10 +129,10 @@ Sink& NumberedSink::opened() {
 void NumberedSink::close_file(const Ending& ending) {
   const std::unique_ptr<Sink> closing = std::move(current_);
   const auto keep_ends = [&] {
-    for (std::size_t i = 0; i < ends_.size(); ++i)
-      if (given_[i]) {
-        ends_[i] = closing->end(i).value;
-        not_written_[i] += closing->not_written(i);
+    for (std::size_t i = 0; i < streams_.size(); ++i)
+      if (streams_[i].given) {
+        streams_[i].end = closing->end(i).value;
+        streams_[i].not_written += closing->not_written(i);
       }
     closed_bytes_ += closing->bytes_written();
   };
@@ -207,14 +203,14 @@ void NumberedSink::tell(FileNote::Kind kind, const std::string& path,
 void NumberedSink::append(std::size_t stream, const Chunk& chunk, const Block& block,
                           const CalibrationSet& calibrations) {
   Sink& sink = opened();
-  given_[stream] = true;
+  streams_[stream].given = true;
   has_samples_ = true;
   sink.append(stream, chunk, block, calibrations);
 }
 
 void NumberedSink::append_gap(std::size_t stream, const Gap& gap) {
   Sink& sink = opened();
-  given_[stream] = true;
+  streams_[stream].given = true;
   has_samples_ = true;
   sink.append_gap(stream, gap);
 }
@@ -222,7 +218,7 @@ void NumberedSink::append_gap(std::size_t stream, const Gap& gap) {
 void NumberedSink::append(std::size_t stream, std::span<const Anchor> anchors) {
   if (anchors.empty()) return;
   opened().append(stream, anchors);
-  last_anchors_[stream] = anchors.back();
+  streams_[stream].last_anchor = anchors.back();
 }
 
 void NumberedSink::append_event(const RecordedEvent& event) {
@@ -234,36 +230,43 @@ void NumberedSink::append_event(const RecordedEvent& event) {
 
 void NumberedSink::append_log(std::string_view line) {
   if (current_)
-    give_log(line);
+    current_->append_log(line);
   else
     waiting_lines_.emplace_back(line);
-}
-
-void NumberedSink::give_log(std::string_view line) {
-  // The next file has to begin with the graph as it is then.
-  const Json json = Json::parse(line, nullptr, false);
-  if (json.is_object() && json.contains("part") && json["part"].is_number_unsigned()) {
-    GraphLines& lines = graph_[json["part"].get<std::uint64_t>()];
-    if (json.contains("begin")) lines.begin = line;
-    if (json.contains("changed")) lines.changed = line;
-  }
-  current_->append_log(line);
 }
 
 void NumberedSink::flush() {
   if (!current_) return;
   current_->flush();
   flushed_ = true;
+  if (options_.keep.any()) delete_old();
+}
+
+bool NumberedSink::is_due() {
+  if (!current_ || !has_samples_) return false;
   const Split& split = options_.split;
-  const bool large = split.bytes > 0 && current_->bytes_written() >= split.bytes;
-  const bool long_enough =
-      split.duration > std::chrono::nanoseconds(0) && Clock::now() - begun_ >= split.duration;
-  if (has_samples_ && (large || long_enough)) {
+  return (split.bytes > 0 && current_->bytes_written() >= split.bytes) ||
+         (split.duration > std::chrono::nanoseconds(0) && Clock::now() - begun_ >= split.duration);
+}
+
+bool NumberedSink::go_on(const RecordingInfo& info, const std::vector<std::string>& log) {
+  if (current_) {
     close_file({});
     tell(FileNote::Kind::sealed, name_);
-  } else if (options_.keep.any()) {
-    delete_old();
   }
+  std::ranges::move(std::exchange(streams_, {}), std::back_inserter(ended_));
+  for (const StreamInfo& stream : info.streams) {
+    const auto before = std::ranges::find(ended_, stream.name, &PerStream::name);
+    if (before == ended_.end()) {
+      streams_.push_back({.name = stream.name});
+    } else {
+      streams_.push_back(std::move(*before));
+      ended_.erase(before);
+    }
+  }
+  info_ = info;
+  first_lines_ = log;
+  return true;
 }
 
 void NumberedSink::close(const Ending& ending) {

@@ -5,16 +5,40 @@
 
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "file.hpp"
+#include "recording_backend.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/sink.hpp"
 
 namespace spillway {
 
-OutputFile::OutputFile(std::string path, Existing existing, FileCalls& calls)
+namespace {
+
+[[noreturn]] void fail_with_unfinished(const std::string& part, FileCalls& calls) {
+  constexpr const char* what_to_do =
+      "look at it with 'spillway info', save it with 'spillway recover' and move it away";
+  if (is_being_written(part, calls))
+    throw Error(fmt::format("{}: another recorder writes it at this moment", part));
+  if (is_guarded_by_journal(part, calls))
+    throw Error(
+        fmt::format("{}: an unfinished recording stands here, whose recorder lives no more; "
+                    "{}",
+                    part, what_to_do));
+  throw Error(fmt::format(
+      "{}: an unfinished recording stands here, or another recorder writes it, which no journal "
+      "tells; {}",
+      part, what_to_do));
+}
+
+}  // namespace
+
+OutputFile::OutputFile(std::string path, Existing existing, FileCalls& calls, PartName part)
     : calls_(&calls), path_(std::move(path)), part_(path_ + ".part"), existing_(existing) {
+  if (part == PartName::own)
+    part_ = fmt::format("{}.{:08x}.part", path_, std::uint32_t{std::random_device{}()});
   const std::string directory = directory_of(path_);
   switch (calls.kind(directory.c_str())) {
     case PathKind::directory: break;
@@ -33,11 +57,7 @@ OutputFile::OutputFile(std::string path, Existing existing, FileCalls& calls)
   } catch (const DiskFull&) {
     throw;
   } catch (const Error&) {
-    if (errno == EEXIST)
-      throw Error(fmt::format(
-          "{}: an unfinished recording stands here, or another recorder writes it; look at it with "
-          "'spillway info', save it with 'spillway recover' and move it away",
-          part_));
+    if (errno == EEXIST) fail_with_unfinished(part_, calls);
     fail_with_errno(path_, "can't be written");
   }
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spillway/channels/error.hpp"
@@ -48,7 +49,10 @@ class RecordingBackend {
   std::string title, start_time, end_time, status, configuration, provenance, state;
   std::vector<RecordedEvent> events;
   std::vector<std::string> log;
+  std::vector<std::string> remarks;
+  std::vector<std::string> other_files;
   std::vector<RecordedStream> streams;
+  bool of_others = false;  // not made by a sink
   Recording::Guard guard = Recording::Guard::none;
   std::optional<JournalFacts> journal;  // by which it is read
 
@@ -56,15 +60,33 @@ class RecordingBackend {
   // Throws Error, DamagedRows where it knows which.
   virtual void read(std::size_t stream, std::size_t column, std::uint64_t row, std::uint64_t count,
                     std::span<std::byte> to) const = 0;
+
+  // Native bytes from `row` on that lie together in memory, as long as the backend lives; empty:
+  // these do not.
+  [[nodiscard]] virtual std::span<const std::byte> view(std::size_t stream, std::size_t column,
+                                                        std::uint64_t row) const {
+    static_cast<void>(stream), static_cast<void>(column), static_cast<void>(row);
+    return {};
+  }
+
+  // Closes what would be in the way of opening a growing recording anew; nothing is read after.
+  virtual void release() noexcept {}
 };
+
+// Whether a file that begins so is a CSV recording, sealed or not.
+[[nodiscard]] bool has_csv_header(std::string_view front) noexcept;
 
 // An unfinished recording that has a journal whose recorder does not live any more.
 [[nodiscard]] bool is_guarded_by_journal(const std::string& path, FileCalls& calls);
+// One whose journal says that its recorder lives.
+[[nodiscard]] bool is_being_written(const std::string& path, FileCalls& calls);
 
 // By the content of the file, and what stands beside it: see Recording::open. Each throws Error.
-std::unique_ptr<RecordingBackend> open_recording(const std::string& path, FileCalls& calls);
+std::unique_ptr<RecordingBackend> open_recording(const std::string& path, FileCalls& calls,
+                                                 const Foreign& foreign = {});
 std::unique_ptr<RecordingBackend> open_hdf5(const std::string& path, FileCalls& calls);
 std::unique_ptr<RecordingBackend> open_csv(const std::string& path, FileCalls& calls);
+std::unique_ptr<RecordingBackend> open_memory(std::shared_ptr<const MemorySink> memory);
 // By a journal whose recorder does not live any more; `part`: the guarded file, which may be gone:
 // then what the journal itself holds is there, and everything else DamagedRows. CSV goes on to
 // open_csv_by_journal.
@@ -82,8 +104,13 @@ std::unique_ptr<RecordingBackend> open_csv_by_journal(JournalReader& journal,
     const std::string& path, FileCalls& calls,
     const std::function<void(const std::string& where, const std::string& what)>& damaged);
 
+// That numbers only rise, which whatever reads by them relies on. Throws Error that names `path`.
+void check_books(const RecordedStream& stream, const std::string& path);
 // Cuts the rows to what the segments name, and the books to the rows that are there. Throws Error
 // if the segments do not cover the rows without a hole.
 void fit_segments(RecordedStream& stream, const std::string& path);
+// Cuts the books, of which some are newer than others while they are written, to those samples
+// that segments and gaps name without a hole.
+void fit_books(RecordedStream& stream);
 
 }  // namespace spillway

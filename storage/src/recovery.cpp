@@ -17,8 +17,11 @@
 
 #include "columns.hpp"
 #include "file.hpp"
+#include "foreign.hpp"
+#include "recorded_time.hpp"
 #include "recording_backend.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/storage/calibration_sidecar.hpp"
 #include "spillway/storage/csv_sink.hpp"
 #include "spillway/storage/hdf5_sink.hpp"
 #include "spillway/storage/journal.hpp"
@@ -168,13 +171,24 @@ class Copy {
 
   void run() {
     auto gap = stream_.gaps.begin();
+    std::optional<std::uint64_t> end;
+    // Numbers that no table of the input names: lost, whoever left them out.
+    const auto go_on_at = [&](std::uint64_t sample) {
+      if (end && sample > *end)
+        to_.append_gap(index_, {*end, sample - *end, sample - *end, 0, Absence::damaged});
+    };
     const auto gaps_before = [&](std::uint64_t sample) {
-      for (; gap != stream_.gaps.end() && gap->first_sample < sample; ++gap)
+      for (; gap != stream_.gaps.end() && gap->first_sample < sample; ++gap) {
+        go_on_at(gap->first_sample);
         to_.append_gap(index_, *gap);
+        end = gap->first_sample + gap->count;
+      }
     };
     for (const Segment& segment : stream_.segments) {
       gaps_before(segment.first_sample);
+      go_on_at(segment.first_sample);
       copy(segment);
+      end = segment.first_sample + segment.count;
     }
     gaps_before(std::numeric_limits<std::uint64_t>::max());
     to_.append(index_, stream_.anchors);
@@ -395,7 +409,7 @@ void write(const RecordingBackend& from, Sink& sink, const std::string& identity
            RecoveryReport& report) {
   RecordingInfo info;
   info.title = from.title;
-  info.start_time = from.start_time;
+  info.start_time = copied_time(from.start_time);
   info.configuration = from.configuration;
   info.provenance = from.provenance;
   info.state = from.state;
@@ -528,6 +542,11 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
     if (reader) begin = reader->begin();
   }
 
+  if (!has_part && !begin && is_of_others(files.path, calls))
+    throw Error(fmt::format(
+        "{}: is no HDF5 or CSV recording that was made here: there is nothing to recover "
+        "of it",
+        files.path));
   if (!has_part && is_file(calls, files.path)) {
     std::unique_ptr<RecordingBackend> sealed;
     try {
@@ -606,6 +625,11 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
       }
     }
   }
+  const std::string sidecar = calibration_sidecar_of(files.path);
+  if (report.output != files.path && is_file(calls, sidecar))
+    report.remarks.push_back(
+        fmt::format("calibrations were appended to it: copy {} to {}, and they are in force there",
+                    sidecar, calibration_sidecar_of(report.output)));
   lost |= !report.damages.empty();
   report.outcome = lost ? RecoveryReport::Outcome::lost : RecoveryReport::Outcome::complete;
   return report;

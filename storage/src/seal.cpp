@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "json_error.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/journal.hpp"
 #include "xxhash.hpp"
@@ -81,7 +82,7 @@ std::string text_of(const std::vector<SealColumn>& columns) {
   try {
     return list.dump();
   } catch (const nlohmann::json::exception& error) {
-    throw Error(fmt::format("seal: {}", error.what()));
+    throw Error(fmt::format("seal: {}", json_error_text(error)));
   }
 }
 
@@ -278,7 +279,7 @@ std::optional<Seal> read_seal(const File& file) {
     const auto* const text = reinterpret_cast<const char*>(bytes.data() + sizeof head);
     seal.columns = columns_from({text, head.columns_bytes});
   } catch (const nlohmann::json::exception& error) {
-    fail(address, length, fmt::format("has no table of columns: {}", error.what()));
+    fail(address, length, fmt::format("has no table of columns: {}", json_error_text(error)));
   }
   seal.ranges.resize(head.ranges);
   if (head.ranges > 0)

@@ -1,6 +1,38 @@
 #include "spillway/storage/stream_log.hpp"
 
+#include <fmt/format.h>
+
+#include "spillway/channels/error.hpp"
+
 namespace spillway {
+
+void StreamLog::check_begin(std::uint64_t sample, const std::string& where,
+                            const std::string& stream) const {
+  if (!begun_ || sample == end().value) return;
+  throw Error(fmt::format(
+      "{}: stream '{}' goes on at sample {}, not at {}; samples that are not there are to be told "
+      "as lost or missing",
+      where, stream, end().value, sample));
+}
+
+void StreamLog::check(const Chunk& chunk, const std::string& where,
+                      const std::string& stream) const {
+  check_begin(chunk.from.value, where, stream);
+  const std::uint64_t absent = chunk.first.value - chunk.from.value;
+  if (absent != chunk.lost.value + chunk.missing.value)
+    throw Error(fmt::format(
+        "{}: stream '{}': a chunk from sample {} to its first one, {}, tells of {} lost and {} "
+        "missing ones",
+        where, stream, chunk.from.value, chunk.first.value, chunk.lost.value, chunk.missing.value));
+}
+
+void StreamLog::check(const Gap& gap, const std::string& where, const std::string& stream) const {
+  if (gap.count == 0) return;
+  check_begin(gap.first_sample, where, stream);
+  if (gap.count != gap.lost + gap.missing)
+    throw Error(fmt::format("{}: stream '{}': a gap of {} samples at {} has {} lost and {} missing",
+                            where, stream, gap.count, gap.first_sample, gap.lost, gap.missing));
+}
 
 void StreamLog::add_gap(Gap gap) {
   counts_.lost += gap.lost;

@@ -11,7 +11,10 @@
 #include <utility>
 
 #include "columns.hpp"
+#include "csv_metadata.hpp"
 #include "file.hpp"
+#include "foreign.hpp"
+#include "npy_files.hpp"
 #include "recording_backend.hpp"
 #include "seal.hpp"
 #include "spillway/channels/error.hpp"
@@ -29,6 +32,8 @@ class Findings {
   explicit Findings(VerifyReport& report) : report_(report) {}
 
   void add(Kind kind, std::string where, std::string what) {
+    // Errors tell their place themselves.
+    if (what.starts_with(where + ": ")) what.erase(0, where.size() + 2);
     if (++counts_[kind] <= most_of_a_kind)
       report_.findings.push_back({kind, std::move(where), std::move(what)});
   }
@@ -50,8 +55,12 @@ class Findings {
   std::map<Kind, std::uint64_t> counts_;
 };
 
+std::string bytes_of(const SealRange& range) {
+  return fmt::format("bytes {} to {}", range.address, range.address + range.length - 1);
+}
+
 std::string range_name(const Seal& seal, const SealRange& range) {
-  std::string name = fmt::format("bytes {} to {}", range.address, range.address + range.length - 1);
+  std::string name = bytes_of(range);
   if (range.column != SealRange::no_column && range.column < seal.columns.size())
     name = fmt::format("{}, rows {} to {}, {}", seal.columns[range.column].path, range.first_row,
                        range.first_row + range.rows - 1, name);
@@ -71,16 +80,13 @@ bool check_hdf5_bytes(const std::string& path, FileCalls& calls, VerifyReport& r
     report.remarks.push_back("its seal is damaged: nothing else was looked at");
     return false;
   }
-  if (!seal) {
-    report.remarks.push_back(
-        "it has no seal: it was not closed properly, or made by another program or an earlier "
-        "version; its bytes have no checksums to be held against");
-    return true;
-  }
+  if (!seal) return true;
   report.sealed = true;
   bool openable = true;
-  check_seal(file, *seal, [&](const SealRange& range, const std::string& what) {
-    findings.add(Kind::checksum, range_name(*seal, range), what);
+  check_seal(file, *seal, [&](const SealRange& range, std::string what) {
+    if (const std::string place = bytes_of(range) + ": "; what.starts_with(place))
+      what.erase(0, place.size());
+    findings.add(Kind::checksum, range_name(*seal, range), std::move(what));
     openable &= range.column != SealRange::no_column;
   });
   if (!openable)
@@ -280,12 +286,21 @@ void describe_streams(const RecordingBackend& from, VerifyReport& report) {
   }
 }
 
-bool has_hdf5_signature(const std::string& path, FileCalls& calls) {
+// By its first bytes; or by its seal, as they may be what is damaged.
+bool is_hdf5(const std::string& path, FileCalls& calls) {
+  if (calls.kind(path.c_str()) != PathKind::file) return false;
   constexpr std::string_view signature = "\x89HDF\r\n\x1a\n";
-  std::array<char, signature.size()> front{};
-  const std::size_t n =
-      File(calls, path, File::Mode::read).read_up_to(0, std::as_writable_bytes(std::span(front)));
-  return std::string_view(front.data(), n) == signature;
+  const File file(calls, path, File::Mode::read);
+  std::array<char, 64> front{};
+  const std::string_view content(front.data(),
+                                 file.read_up_to(0, std::as_writable_bytes(std::span(front))));
+  if (content.starts_with(signature)) return true;
+  if (has_csv_header(content)) return false;
+  try {
+    return read_seal(file).has_value();
+  } catch (const Error&) {
+    return true;  // there is one, damaged
+  }
 }
 
 }  // namespace
@@ -309,13 +324,24 @@ VerifyReport verify(const std::string& path, FileCalls& calls) {
     report.bytes = File(calls, path, File::Mode::read).size();
 
   const bool unfinished = is_guarded_by_journal(path, calls);
-  const bool hdf5 = !unfinished && has_hdf5_signature(path, calls);
+  const bool hdf5 = !unfinished && is_hdf5(path, calls);
   report.format = hdf5 ? "HDF5" : "CSV";
   if (hdf5 && !check_hdf5_bytes(path, calls, report, findings)) {
     findings.finish();
     return report;
   }
   if (!unfinished && !hdf5 && calls.kind(path.c_str()) == PathKind::file) {
+    if (is_of_others(path, calls)) {
+      if (path.ends_with(".npy") && calls.kind(npy_json_path(path).c_str()) == PathKind::file)
+        throw Error(
+            fmt::format("{}: is a NumPy file: what stands beside it is compared whenever "
+                        "it is opened, there is nothing else to verify",
+                        path));
+      throw Error(
+          fmt::format("{}: is no HDF5 or CSV recording: a file of others has no checksums, "
+                      "there is nothing to verify",
+                      path));
+    }
     report.sealed = check_csv(path, calls, [&](const std::string& where, const std::string& what) {
       findings.add(Kind::checksum, where, what);
     });
@@ -327,7 +353,7 @@ VerifyReport verify(const std::string& path, FileCalls& calls) {
     recording = open_recording(path, calls);
   } catch (const Error& error) {
     // What is nothing at all can't be verified.
-    if (!report.sealed && !unfinished && !hdf5) throw;
+    if (report.findings.empty() && !unfinished && !hdf5) throw;
     if (findings.count(Kind::checksum) == 0) findings.add(Kind::layout, path, error.what());
     findings.finish();
     return report;
@@ -335,6 +361,7 @@ VerifyReport verify(const std::string& path, FileCalls& calls) {
   report.status = recording->status;
   describe_streams(*recording, report);
   const bool growing = recording->status == "recording" && !recording->journal;
+  const bool lives = growing && is_being_written(path, calls);
   if (recording->journal) {
     report.format = recording->journal->format == "hdf5" ? "HDF5" : "CSV";
     report.remarks.push_back(
@@ -346,10 +373,13 @@ VerifyReport verify(const std::string& path, FileCalls& calls) {
                                recording->journal->lost_commits));
     else if (!recording->journal->tail.empty())
       report.remarks.push_back(fmt::format("behind that commit: {}", recording->journal->tail));
+  } else if (lives) {
+    report.remarks.push_back(
+        "its recorder lives: its books need not agree yet, and it gets its checksums when it is "
+        "sealed");
   } else if (growing) {
     report.remarks.push_back(
-        "it is not finished and there is no journal to hold it against, or its recorder lives: "
-        "its books need not agree yet");
+        "it is not finished and there is no journal to hold it against: its books need not agree");
   }
   const bool bytes_are_right = findings.count(Kind::checksum) == 0;
   if (hdf5 && bytes_are_right && !growing)
@@ -357,6 +387,10 @@ VerifyReport verify(const std::string& path, FileCalls& calls) {
                       [&](Kind kind, std::string where, std::string what) {
                         findings.add(kind, std::move(where), std::move(what));
                       });
+  if (hdf5 && !report.sealed && !lives && findings.count(Kind::checksum) == 0)
+    report.remarks.push_back(
+        "it has no seal: it was not closed properly, is the master of numbered files, or was made "
+        "by another program or an earlier version; its bytes have no checksums to be held against");
   for (std::size_t s = 0; s < recording->streams.size(); ++s) {
     check_continuity(recording->streams[s], findings);
     if (!growing) check_accounting(recording->streams[s], findings);

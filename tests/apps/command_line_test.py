@@ -8,7 +8,6 @@ import resource
 import select
 import signal
 import subprocess
-import time
 import unittest
 
 from support import GENERATOR, SPILLWAY, Case
@@ -57,6 +56,10 @@ class CommandLine(Case):
             (FAST.replace("cutoff", "cutof"), ("config.yaml:", "did you mean 'cutoff'")),
             (FAST.replace("20 Hz", "500 Hz"), ("config.yaml:", "node 'low'", "500")),
             (FAST.replace("input: g", "input: low"), ("cycle",)),
+            (FAST.replace("1 kHz", "1 mile"), ("config.yaml:6:11: 'rate' of 'sources[0]' of the configuration: '1 mile' is not",)),
+            (FAST.replace("count: 3}", "count: x}"), ("'count' of 'faults[1]' of 'sources[0]' of the configuration: 'x'",)),
+            (FAST.replace("path: run.csv", "pat: run.csv"), ("unknown key 'pat' in 'record[1]' of the configuration",)),
+            (FAST.replace("path: run.csv, streams: [g]", "path: ./run.h5"), ("config.yaml:19:5", "run.h5: another recording of this run has that path already")),
             (FAST + "title: again\n", ("'title' stands twice",)),
             (FAST.replace("run.h5", "missing/run.h5"), ("missing",)),
         ]
@@ -66,8 +69,26 @@ class CommandLine(Case):
                 self.assertEqual(list((self.out / "data").iterdir()), [])
         self.assert_one_line(self.run_spillway("record", self.out / "none.yaml"), "none.yaml", "No such file")
         self.assert_one_line(self.run_spillway("info", self.out / "none.h5"), "none.h5", "No such file")
-        self.assert_one_line(self.run_spillway("info", self.write("text.h5", "hello")), "not a recording")
-        self.assertEqual(self.run_spillway("rekord").returncode, 1)
+        self.assert_one_line(self.run_spillway("info", self.write("text.h5", "hello")), "text.h5", "neither a recording")
+
+    def test_a_command_that_does_not_exist_is_named(self):
+        self.assert_one_line(self.run_spillway("vew", "x.h5"), "unknown command 'vew'; did you mean 'view'?")
+        self.assert_one_line(self.run_spillway("rekord", "-f", "x"), "'rekord'", "'record'")
+        self.assert_one_line(self.run_spillway("transmogrify"), "'transmogrify'; allowed: record, info, view,")
+        self.assert_one_line(self.run_spillway("--colour", "view", "x.h5"), "--colour")
+        self.assert_one_line(self.run_spillway("--colour"), "'--colour'", "command")
+        self.assert_one_line(self.run_spillway(), "subcommand is required")
+        self.assert_one_line(self.run_spillway("view"), "file is required")
+        self.assert_one_line(self.run_spillway("view", "x.h5", "--rnage", "1:2"), "--rnage")
+
+    def test_an_output_directory_that_is_none_is_blamed_itself(self):
+        config = self.write("config.yaml", FAST)
+        for directory, why in ((self.out / "none", "No such file or directory"), (config, "is not a directory")):
+            with self.subTest(directory.name):
+                result = self.run_spillway("record", config, "-o", directory)
+                self.assert_one_line(result, f"--output {directory}: {why}")
+                self.assertNotIn("config.yaml:", result.stderr.replace(f"{directory}:", ""))
+        self.assertEqual(list(self.out.iterdir()), [config])
 
     @unittest.skipIf(os.geteuid() == 0, "root may write anywhere")
     def test_unwritable_directory(self):
@@ -82,10 +103,9 @@ class CommandLine(Case):
                 data = self.out / f"data{number}"
                 data.mkdir()
                 process = subprocess.Popen([SPILLWAY, "record", config, "-o", data], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                time.sleep(1.0)
-                self.assertTrue((data / "run.h5.part").exists())
+                self.wait_until(lambda: self.rows(data / "run.h5.part") > 0, process)
                 process.send_signal(number)
-                out, err = process.communicate(timeout=30)
+                out, err = process.communicate(timeout=300)
                 self.assertEqual(process.returncode, 0, out + err)
                 self.assertIn("stopped by a signal", out)
                 info = self.info(data / "run.h5")
@@ -115,7 +135,7 @@ class CommandLine(Case):
                 data = self.out / name
                 data.mkdir()
                 process = subprocess.Popen([SPILLWAY, "record", config, "-o", data], preexec_fn=prepare, stdout=subprocess.DEVNULL if name == "pipe" else None)
-                self.assertIn(process.wait(timeout=60), (0, 3))
+                self.assertIn(process.wait(timeout=300), (0, 3))
                 info = self.info(data / "run.h5")
                 self.assertEqual(info["status"], "complete")
                 self.assertEqual(info["streams"][0]["counts"]["produced"], 4_000_000)
@@ -129,14 +149,22 @@ class CommandLine(Case):
     def test_kill_leaves_what_was_flushed(self):
         config = self.write("config.yaml", ENDLESS)
         process = subprocess.Popen([SPILLWAY, "record", config, "-o", self.out, "-q"])
-        time.sleep(1.5)
+        self.wait_until(lambda: self.rows(self.out / "run.h5.part") > 200, process)
+        again = self.run_spillway("record", config, "-o", self.out, "--force")
+        self.assert_one_line(again, "run.h5.part: another recorder writes it at this moment")
+        self.assertNotIn("unfinished", again.stderr)
+        report = json.loads(self.run_spillway("verify", self.out / "run.h5.part", "--json").stdout)[0]
+        self.assertEqual([remark for remark in report["remarks"] if "its recorder lives" in remark], report["remarks"])
+        self.assertEqual(len(report["remarks"]), 1)
         process.kill()
         process.wait()
         self.assertFalse((self.out / "run.h5").exists())
         info = self.info(self.out / "run.h5.part")
         self.assertEqual(info["status"], "recording")
         self.assertGreater(info["streams"][0]["rows"], 200)
-        self.assert_one_line(self.run_spillway("record", config, "-o", self.out, "--force"), "unfinished recording", "run.h5.part")
+        again = self.run_spillway("record", config, "-o", self.out, "--force")
+        self.assert_one_line(again, "unfinished recording", "run.h5.part", "recorder lives no more", "spillway recover")
+        self.assertNotIn("another recorder", again.stderr)
 
     def test_file_size_limit(self):
         def limit():
@@ -203,6 +231,31 @@ class CommandLine(Case):
         print(f"peak memory: {short} KiB for 250,000 samples, {long} KiB for 2,000,000")
         self.assertLess(long - short, 8 * 1024)
 
+    def test_the_files_told_are_those_that_are_there(self):
+        text = GENERATOR.format(speed="max", duration="200 s").replace("flush: 100 ms", "flush: 2 ms, split: {size: 32 KiB}, keep: {size: 100 KiB}")
+        (first, second) = json.loads(self.record(text, "--json").stdout)["recordings"]
+        data = self.out / "data"
+        for recording in (first, second):
+            self.assertEqual(recording["bytes"], sum(os.path.getsize(path) for path in recording["files"]))
+        self.assertEqual(first["files"], sorted(str(p) for p in data.glob("run-*.h5")))
+        self.assertGreater(len(first["deleted"]), 0)
+        self.assertFalse(set(first["deleted"]) & set(first["files"]))
+        self.assertEqual(second["files"], [str(data / "run.csv")])
+        self.assertEqual(second["deleted"], [])
+        summary = self.record(text, "--force").stdout
+        self.assertRegex(summary, r"run-\d+\.h5( and \d+ more files?, the last .*run-\d+\.h5)?, \d+ deleted  [\d.]+ [kM]B")
+        self.assertIn(f"run.csv  {os.path.getsize(data / 'run.csv') / 1e6:.1f} MB", summary)
+
+    def test_a_duration_is_that_of_the_data(self):
+        source = "  - {{type: generator, name: g{0}, rate: 8 Hz, speed: real, duration: 1 h, channels: [{{name: x, frequency: 3 Hz}}]}}\n"
+        names = [f"g{i}" for i in range(12)]
+        text = "sources:\n" + "".join(source.format(i) for i in range(12)) + f"record:\n  - {{path: run.h5, streams: [{', '.join(names)}]}}\n"
+        result = json.loads(self.record(text, "--json", "-d", "0.25").stdout)
+        if result["seconds"] >= 1.25:
+            self.skipTest("a source was a second behind")
+        for stream in result["recordings"][0]["streams"]:
+            self.assertGreaterEqual(stream["recorded"], 2)
+
     def test_status_line_on_a_terminal(self):
         config = self.write("config.yaml", GENERATOR.format(speed="real", duration="1 s"))
         leader, follower = pty.openpty()
@@ -210,14 +263,14 @@ class CommandLine(Case):
         os.close(follower)
         seen = b""
         while True:
-            ready, _, _ = select.select([leader], [], [], 20)
+            ready, _, _ = select.select([leader], [], [], 300)
             if not ready:
                 break
             try:
                 seen += os.read(leader, 4096)
             except OSError:
                 break
-        self.assertEqual(process.wait(timeout=30), 0)
+        self.assertEqual(process.wait(timeout=300), 0)
         os.close(leader)
         self.assertRegex(seen.decode(), r"samples .*unsaved [0-9.]+ s .*lost 0 .*missing \d+ .*B")
 

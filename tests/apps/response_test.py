@@ -44,7 +44,7 @@ class Response(Case):
             self.assertGreater(len(path.get("d")), 20)
 
     def test_errors_are_one_line_and_leave_nothing(self):
-        self.assert_one_line(self.draw(GRAPH), "lacks the key 'sources'")
+        self.assert_one_line(self.draw(GRAPH), "lacks the key 'sources'", "graph alone", "--rate")
         self.assert_one_line(self.draw("graph: [{id: m, type: median, input: s, window: 3}]", "--rate", "1"), "nothing to draw")
         self.assert_one_line(self.draw(GRAPH, "--rate", "60"), "node 'low'", "40")
         self.assertEqual(self.draw(GRAPH, "--rate", "-1").returncode, 1)

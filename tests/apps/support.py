@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import time
 import unittest
 
 SPILLWAY = os.environ["SPILLWAY"]
@@ -47,10 +48,19 @@ class Case(unittest.TestCase):
         return path
 
     def run_spillway(self, *arguments, check=None, **options):
-        result = subprocess.run([SPILLWAY, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+        result = subprocess.run([SPILLWAY, *map(str, arguments)], capture_output=True, text=True, timeout=600, **options)
         if check is not None:
             self.assertEqual(result.returncode, check, result.stdout + result.stderr)
         return result
+
+    def wait_until(self, condition, process):
+        """For what a process does before long, on a busy machine too."""
+        end = time.monotonic() + 300
+        while not condition():
+            if process.poll() is not None:
+                self.fail(f"it has ended: {process.communicate()}")
+            self.assertLess(time.monotonic(), end, "it never happened")
+            time.sleep(0.02)
 
     def record(self, text, *arguments, check=0, **options):
         (self.out / "data").mkdir(exist_ok=True)
@@ -67,3 +77,10 @@ class Case(unittest.TestCase):
 
     def info(self, path):
         return json.loads(self.run_spillway("info", path, "--json", check=0).stdout)
+
+    def rows(self, path):
+        """How many of all streams there are; 0 of what can't be read yet."""
+        result = self.run_spillway("info", path, "--json")
+        if result.returncode != 0:
+            return 0
+        return min(s["rows"] for s in json.loads(result.stdout)["streams"])

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <thread>
 
@@ -110,6 +111,7 @@ TEST_CASE("another process reads what is published, with numbers, quality, gaps 
     info.origin = {Origin::Kind::utc, "2026-05-04T10:44:18"};
     info.channels[0].description = "strain of the \"bridge\"";
     info.channels[0].range = Range{-10.0, 10.0};
+    info.channels[1].range = Range{0.0, std::numeric_limits<double>::infinity()};
     info.channels[0].calibration = Linear{.slope = 0.5, .offset = -1.0};
     Stream stream(info);
     StreamWriter writer(stream);
@@ -142,6 +144,7 @@ TEST_CASE("another process reads what is published, with numbers, quality, gaps 
   REQUIRE(info.channels.size() == 2);
   CHECK(info.channels[0].description == "strain of the \"bridge\"");
   CHECK(info.channels[0].range == Range{-10.0, 10.0});
+  CHECK(info.channels[1].range == Range{0.0, std::numeric_limits<double>::infinity()});
   CHECK(info.channels[1].type == SampleType::float64);
   CHECK(remote.stream().capacity().value == 1000);
 

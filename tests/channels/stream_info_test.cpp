@@ -123,6 +123,13 @@ TEST_CASE("a channel's faults name the channel and its stream") {
         i.channels[1].range = Range{std::numeric_limits<double>::quiet_NaN(), 1.0};
       },
       {second, "range"});
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (const double limit : {infinity, -infinity})
+    refused(
+        [&](StreamInfo& i) {
+          i.channels[1].range = Range{limit, limit};
+        },
+        {second, "range", "no finite value"});
   refused([](StreamInfo& i) { i.channels[1].calibration = Polynomial{}; }, {second, "calibration"});
   refused([](StreamInfo& i) { i.channels[1].unit = "V\x1b[31m"; }, {second, "unit", "control"});
 }

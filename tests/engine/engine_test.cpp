@@ -61,7 +61,7 @@ TEST_CASE("push, filter, record, read back: the main path") {
                    .memory_budget = 64_MiB,
                    .configuration = "a: 1",
                    .graph_threads = 1});
-    ChannelOptions options = channel("strain0");
+    ChannelOptions options = channel("strain0", 1 << 15);  // room for all of them
     options.calibration = Linear{1.2e-3, 0.0};
     const auto strain = engine.add_channel<std::int16_t>(options);
     const auto smooth = engine.graph().add(MovingAverage{.window = 32}, strain);
@@ -76,7 +76,6 @@ TEST_CASE("push, filter, record, read back: the main path") {
         block[k] = static_cast<std::int16_t>(writer.next().value % 1000);
       writer.publish(block.size());
       if (i == 50) writer.gap({7});
-      std::this_thread::sleep_for(1ms);
     }
     report = engine.stop();
   }
@@ -128,12 +127,13 @@ TEST_CASE("a stalled recorder on a small ring: the file names exactly the range 
   TemporaryDirectory directory;
   const std::string path = directory / "run.h5";
   std::atomic<bool> stalled{false};
+  std::atomic<bool> held{false};
   Engine engine;
   Subscription& events = engine.subscribe();
   const auto source = engine.add_channel<std::int32_t>(channel("x", 256));
-  engine.record(
-      std::make_unique<StallingSink>(std::make_unique<Hdf5Sink>(path, Existing::refuse), stalled),
-      20ms, {source});
+  engine.record(std::make_unique<StallingSink>(std::make_unique<Hdf5Sink>(path, Existing::refuse),
+                                               stalled, &held),
+                20ms, {source});
   engine.start();
   Writer<std::int32_t> writer = source.writer();
   const auto push = [&](int count) {
@@ -144,7 +144,7 @@ TEST_CASE("a stalled recorder on a small ring: the file names exactly the range 
   while (recorded() < 100) std::this_thread::sleep_for(1ms);
   stalled = true;
   push(1);  // the recorder takes this one, and hangs in the sink
-  std::this_thread::sleep_for(50ms);
+  while (!held) std::this_thread::sleep_for(1ms);
   push(10'000);
   writer.gap({13});
   push(50);
@@ -184,7 +184,7 @@ TEST_CASE("a stalled recording delays neither acquisition, nor the graph, nor an
   engine.start();
   Writer<double> writer = source.writer();
   for (int i = 0; i < 5000; ++i) writer.push(1.0);
-  for (int i = 0; i < 5000 && engine.status().at(1).streams.at(1).recorded < 5000; ++i)
+  for (int i = 0; i < 60'000 && engine.status().at(1).streams.at(1).recorded < 5000; ++i)
     std::this_thread::sleep_for(1ms);
   CHECK(engine.status().at(1).streams.at(1).recorded == 5000);
   CHECK(engine.status().at(0).streams.at(1).recorded == 0);
@@ -224,11 +224,15 @@ TEST_CASE("a sink that fails ends its recording, says so, and nothing else") {
   engine.record(std::make_unique<MemorySink>(), 20ms);
   engine.start();
   Writer<double> writer = source.writer();
+  // One at a time, or the recorder might take all of them at once.
+  const auto taken = [&](std::size_t recording) {
+    return engine.status().at(recording).streams.at(0).lag == 0;
+  };
   for (int i = 0; i < 200; ++i) {
     writer.push(1.0);
-    std::this_thread::sleep_for(100us);
+    while (!(taken(0) || engine.failed()) || !taken(1)) std::this_thread::yield();
   }
-  for (int i = 0; i < 2000 && !engine.failed(); ++i) std::this_thread::sleep_for(1ms);
+  for (int i = 0; i < 60'000 && !engine.failed(); ++i) std::this_thread::sleep_for(1ms);
   CHECK(engine.failed());
   CHECK(engine.finished());
   const Report report = engine.stop();
@@ -242,6 +246,7 @@ TEST_CASE("a sink that fails ends its recording, says so, and nothing else") {
 
 TEST_CASE("a source that throws is told; what it produced is recorded") {
   Engine engine;
+  Subscription& events = engine.subscribe();
   const auto source = engine.add_channel<double>(channel("x"));
   auto writer = std::make_shared<Writer<double>>(source.writer());
   engine.add_source({"number", {}, false}, [](SourceContext&) { throw 7; });
@@ -251,8 +256,11 @@ TEST_CASE("a source that throws is told; what it produced is recorded") {
   });
   engine.record(std::make_unique<MemorySink>(), 20ms);
   engine.start();
-  while (!engine.failed()) std::this_thread::sleep_for(1ms);
-  std::this_thread::sleep_for(50ms);
+  for (int failed = 0; failed < 2;) {
+    const auto event = events.take();
+    if (event && event->kind == EventKind::source_failed) ++failed;
+    if (!event) std::this_thread::sleep_for(1ms);
+  }
   const Report report = engine.stop();
   REQUIRE(report.errors.size() == 2);
   CHECK(std::ranges::count(report.errors, "source 'shaky': the cable is out") == 1);

@@ -10,6 +10,7 @@
 #include "disk_forecast.hpp"
 #include "spillway/filters/graph.hpp"
 #include "spillway/filters/graph_log_json.hpp"
+#include "spillway/filters/graph_snapshot.hpp"
 #include "spillway/storage/hdf5_sink.hpp"
 #include "spillway/storage/numbered_sink.hpp"
 #include "storage/faulty_files.hpp"
@@ -43,6 +44,13 @@ bool eventually(const std::function<bool()>& done) {
 
 std::uint64_t acknowledged(const Engine& engine, std::size_t recording = 0) {
   return engine.status().at(recording).streams.at(0).acknowledged.value;
+}
+
+// Behind all that was produced of a stream.
+std::uint64_t engine_end(const Engine& engine, const std::string& name) {
+  StreamReader reader(engine.stream(name));
+  reader.seek_latest();
+  return reader.next().value;
 }
 
 void push(Writer<double>& writer, int count) {
@@ -165,10 +173,14 @@ struct Whole {
     return found == causes.end() ? 0 : found->second;
   }
 };
-Whole look_through(const MemoryDisk& disk, std::size_t stream) {
+Whole look_through(const MemoryDisk& disk, const std::string& name) {
   Whole whole;
   for (const auto& file : disk.files) {
     if (file->abandoned || file->ends.empty()) continue;
+    const auto& streams = file->sink->info().streams;
+    const auto found = std::ranges::find(streams, name, &StreamInfo::name);
+    if (found == streams.end()) continue;
+    const auto stream = static_cast<std::size_t>(found - streams.begin());
     const std::uint64_t end = file->ends[stream];
     std::vector<Gap> gaps = file->sink->gaps(stream);
     const std::vector<Segment> segments = file->sink->segments(stream);
@@ -202,6 +214,27 @@ Whole look_through(const MemoryDisk& disk, std::size_t stream) {
     }
   }
   return whole;
+}
+
+Whole look_through(const MemoryDisk& disk, std::size_t stream) {
+  return look_through(disk, disk.files.at(0)->sink->info().streams.at(stream).name);
+}
+
+std::set<std::string> names_of(const MemorySink& file) {
+  std::set<std::string> names;
+  for (const StreamInfo& info : file.info().streams) names.insert(info.name);
+  return names;
+}
+
+// The first lines of the log: the graph of each part, as the file begins.
+GraphSpec graph_of(const MemorySink& file) {
+  GraphSpec spec;
+  for (const std::string& text : file.log()) {
+    const GraphLogLine line = graph_log_line_from_json(text);
+    if (const auto* begin = std::get_if<GraphBegin>(&line.what))
+      for (const NodeSpec& node : begin->spec.nodes) spec.nodes.push_back(node);
+  }
+  return spec;
 }
 
 }  // namespace
@@ -564,16 +597,17 @@ TEST_CASE("over files, full disks and overruns at random every sample is recorde
   std::mt19937_64 random(seed);
   const auto below = [&](std::uint64_t n) { return random() % n; };
   std::size_t most_files = 0;
-  for (int run = 0; run < 12; ++run) {
+  // A graph that gets no time to answer makes a recording stay in its file.
+  for (int run = 0; run < 12 || (most_files < 2 && run < 100); ++run) {
     MemoryDisk disk;
     Engine engine;
     const auto x = engine.add_channel<double>(channel("x", 2048));
     const auto z = engine.add_channel<double>(channel("z", 2048));
     engine.graph().add(gain(1.0), x, "y");
-    const bool split = run == 0 || below(2) == 0;
+    const bool split = run % 12 == 0 || below(2) == 0;
     engine.record(
         disk.numbered("run.h5",
-                      split ? Split{.bytes = 1 + below(run == 0 ? 1000 : 100'000)} : Split{}),
+                      split ? Split{.bytes = 1 + below(run % 12 == 0 ? 1000 : 100'000)} : Split{}),
         std::chrono::microseconds(1 + below(3000)));
     engine.start();
     Writer<double> to_x = x.writer();
@@ -596,6 +630,7 @@ TEST_CASE("over files, full disks and overruns at random every sample is recorde
     push(to_x, 1);
     push(to_z, 1);
     const Report report = engine.stop();
+    CAPTURE(report.errors);
     CHECK(report.errors.empty());
     most_files = std::max(most_files, disk.files.size());
     const RecordingReport& r = report.recordings.at(0);
@@ -611,6 +646,194 @@ TEST_CASE("over files, full disks and overruns at random every sample is recorde
     }
   }
   CHECK(most_files > 1);
+}
+
+TEST_CASE("behind a full disk a file without the graph's state, and then one that has it") {
+  MemoryDisk disk;
+  Engine engine;
+  const auto x = engine.add_channel<double>(channel("x", 4096));
+  engine.graph().add(MovingAverage{.window = 3}, x, "y");
+  engine.record(disk.numbered("run.h5"), 1ms);
+  engine.start();
+  Writer<double> writer = x.writer();
+  push(writer, 1000);
+  REQUIRE(eventually([&] { return acknowledged(engine) == 1000; }));
+  disk.make_room(false);
+  push(writer, 500);
+  REQUIRE(eventually([&] { return engine.status()[0].waiting_for_room; }));
+  engine.change({{"y", MovingAverage{.window = 5}}});
+  push(writer, 3);
+  disk.make_room(true);
+  for (int i = 0; i < 3; ++i) {
+    const std::uint64_t end = writer.next().value + 10;
+    push(writer, 10);
+    REQUIRE(eventually([&] { return acknowledged(engine) == end; }));
+  }
+  const Report report = engine.stop();
+  CHECK(report.errors.empty());
+  REQUIRE(disk.files.size() == 3);
+  const auto state = [&](std::size_t file) { return disk.files[file]->sink->info().state; };
+  CHECK(state(0).empty());
+  CHECK(graph_snapshot_from_bytes(state(1)).parts.empty());
+  const GraphSnapshot snapshot = graph_snapshot_from_bytes(state(2));
+  REQUIRE(snapshot.parts.size() == 1);
+  CHECK(snapshot.parts[0].inputs.at(0).next.value >= 1500);
+  CHECK(snapshot.parts[0].inputs.at(0).next == snapshot.parts[0].outputs.at(0).next);
+  CHECK_FALSE(snapshot.parts[0].state.empty());
+  // The graph in force.
+  CHECK(std::get<MovingAverage>(graph_of(*disk.files[2]->sink).nodes.at(0).kind).window == 5);
+  for (const char* name : {"x", "y"}) {
+    const RecordingReport::PerStream& s =
+        report.recordings.at(0).streams.at(std::string_view(name) == "x" ? 0 : 1);
+    CHECK(s.name == name);
+    std::uint64_t recorded = 0;
+    for (const auto& file : disk.files) {
+      const std::size_t stream = std::string_view(name) == "x" ? 0 : 1;
+      recorded += file->sink->counts(stream).recorded;
+    }
+    CHECK(recorded >= s.counts.recorded);
+    CHECK(s.counts.produced == writer.next().value);
+  }
+}
+
+TEST_CASE("a change of outputs begins the next file, with the streams that there are then") {
+  MemoryDisk disk, chosen;
+  const auto single = std::make_shared<MemorySink>();
+  const auto threads = static_cast<std::size_t>(GENERATE(0, 1, 2));
+  CAPTURE(threads);
+  Engine engine({.graph_threads = threads});
+  const auto x = engine.add_channel<double>(channel("x", 1 << 15));
+  engine.graph().add(gain(1.0), x, "a");
+  engine.record(disk.numbered("run.h5"), 1ms);
+  engine.record(chosen.numbered("chosen.h5"), 1ms, {{"x"}, {"a"}});
+  engine.record(std::make_unique<KeptSink>(single), 1ms);  // can't go on in another file
+  engine.start();
+  Writer<double> writer = x.writer();
+  const auto graph = [](const std::vector<std::string>& nodes) {
+    GraphSpec spec;
+    for (const std::string& node : nodes) spec.nodes.push_back({node, {"x"}, gain(1.0), {}});
+    return spec;
+  };
+  const auto run_until = [&](const std::set<std::string>& names) {
+    REQUIRE(eventually([&] {
+      push(writer, 1);
+      (void)engine.step();
+      std::set<std::string> recorded;
+      const RecordingStatus status = engine.status().at(0);
+      for (const auto& s : status.streams) recorded.insert(s.name);
+      return recorded == names && std::ranges::all_of(status.streams, [&](const auto& s) {
+               return s.acknowledged.value > 0;
+             });
+    }));
+  };
+  run_until({"x", "a"});
+  engine.change_graph(graph({"a", "b"}));
+  run_until({"x", "a", "b"});
+  // Far away: nothing changes yet.
+  engine.change_graph(graph({"b", "c"}), ChangeAt{"x", {writer.next().value + 5000}});
+  engine.change({{"b", gain(1.0)}});
+  push(writer, 100);
+  run_until({"x", "a", "b"});
+  push(writer, 5000);
+  run_until({"x", "b", "c"});
+  engine.change_graph(graph({"a"}));
+  run_until({"x", "a"});
+  // Too late for any sample, or for any but the last.
+  engine.change_graph(graph({"a", "d"}));
+  push(writer, 10);
+  while (threads == 0 && engine.step()) continue;
+  const Report report = engine.stop();
+  CHECK(report.errors.empty());
+
+  const std::vector<std::set<std::string>> expected{
+      {"x", "a"}, {"x", "a", "b"}, {"x", "b", "c"}, {"x", "a"}, {"x", "a", "d"}};
+  REQUIRE(disk.files.size() >= 4);
+  REQUIRE(disk.files.size() <= 5);
+  CHECK(disk.files[1]->path == "run-0002.h5");
+  for (std::size_t f = 0; f < disk.files.size(); ++f) {
+    const MemorySink& file = *disk.files[f]->sink;
+    CAPTURE(f);
+    CHECK(disk.files[f]->sealed);
+    CHECK(file.ending()->complete);
+    CHECK(names_of(file) == expected[f]);
+    // Streams and graph are one.
+    std::set<std::string> names{"x"};
+    for (const NodeSpec& node : graph_of(file).nodes) names.insert(node.id);
+    CHECK(names == expected[f]);
+    for (const NodeSpec& node : graph_of(file).nodes)
+      CHECK(contains(file.info().provenance, "\"" + node.id + "\""));
+    if (f > 0) {
+      const GraphSnapshot snapshot = graph_snapshot_from_bytes(file.info().state);
+      std::set<std::string> known{"x"};
+      for (const GraphPartSnapshot& part : snapshot.parts)
+        for (const auto& output : part.outputs) known.insert(output.stream);
+      CHECK(known == expected[f]);
+    }
+  }
+  for (const auto& s : report.recordings.at(0).streams) {
+    CAPTURE(s.name);
+    const Whole whole = look_through(disk, s.name);
+    CHECK(whole.next == engine_end(engine, s.name));
+    CHECK(whole.lost == 0);
+    CHECK(s.counts == RecordedCounts{whole.next, whole.recorded, 0, whole.missing});
+  }
+  // One with streams of its own has these, and goes on; so does one that has no other file.
+  REQUIRE(chosen.files.size() == 1);
+  CHECK(names_of(*chosen.files[0]->sink) == expected[0]);
+  CHECK(look_through(chosen, "x").next == writer.next().value);
+  CHECK(names_of(*single) == expected[0]);
+  CHECK(single->counts(0).recorded == writer.next().value);
+}
+
+TEST_CASE("what waits for its recorder loses nothing while streams come and go") {
+  MemoryDisk disk;
+  const auto threads = static_cast<std::size_t>(GENERATE(1, 2));
+  Engine engine({.graph_threads = threads});
+  StreamInfo info;
+  info.name = "fast";
+  info.rate = Rate(1000, 1);
+  info.capacity = SampleCount{512};
+  info.channels = {{"v", {}, "V", SampleType::float64, {}, {}}};
+  Stream& fast = engine.add_stream(info);
+  const auto graph = [](int version) {
+    GraphSpec spec;
+    spec.nodes = {{"same", {"fast"}, gain(1.0), {}},
+                  {"n" + std::to_string(version), {"fast"}, gain(1.0), {}}};
+    return spec;
+  };
+  engine.graph().add(graph(0));
+  std::atomic<bool> enough{false};
+  engine.add_source({.name = "fast", .streams = {"fast"}, .waits_for_room = true},
+                    [&](SourceContext& context) {
+                      Writer<double> writer(fast);
+                      while (!enough && context.wait_for_room(writer, {1})) {
+                        writer.push(static_cast<double>(writer.next().value));
+                        writer.flush();
+                      }
+                    });
+  engine.record(disk.numbered("run.h5"), 1ms);
+  engine.start();
+  for (int version = 1; version < 6; ++version) {
+    engine.change_graph(graph(version));
+    REQUIRE(eventually([&] {
+      const RecordingStatus status = engine.status().at(0);
+      return std::ranges::any_of(status.streams, [&](const auto& s) {
+        return s.name == "n" + std::to_string(version) && s.acknowledged.value > 0;
+      });
+    }));
+  }
+  enough = true;
+  REQUIRE(eventually([&] { return engine.finished(); }));
+  const Report report = engine.stop();
+  CHECK(report.errors.empty());
+  REQUIRE(disk.files.size() >= 6);
+  for (const auto& s : report.recordings.at(0).streams) {
+    CAPTURE(s.name);
+    const Whole whole = look_through(disk, s.name);
+    CHECK(whole.next == engine_end(engine, s.name));
+    CHECK(whole.lost == 0);
+    CHECK(whole.recorded == s.counts.recorded);
+  }
 }
 
 TEST_CASE(
@@ -630,13 +853,23 @@ TEST_CASE(
                   {x});
     engine.start();
     Writer<double> writer = x.writer();
+    int sealed = 0;
+    const auto look = [&] {
+      while (const auto event = events.take()) {
+        if (event->kind == EventKind::recording_sealed) ++sealed;
+        if (event->kind == EventKind::recording_deleted) deleted.push_back(event->subject);
+      }
+    };
     for (int part = 0; part < 5; ++part) {
       push(writer, 100);
-      REQUIRE(eventually([&] { return acknowledged(engine) == writer.next().value; }));
+      // What comes then is in another file.
+      REQUIRE(eventually([&] {
+        look();
+        return acknowledged(engine) == writer.next().value && sealed > part;
+      }));
     }
     report = engine.stop();
-    while (const auto event = events.take())
-      if (event->kind == EventKind::recording_deleted) deleted.push_back(event->subject);
+    look();
   }
   CHECK(report.errors.empty());
   const RecordingReport& r = report.recordings.at(0);

@@ -31,6 +31,10 @@ class PassingSink : public Sink {
   void flush() override { inner_->flush(); }
   void close(const Ending& ending) override { inner_->close(ending); }
   Resumed resume() override { return inner_->resume(); }
+  [[nodiscard]] bool is_due() override { return inner_->is_due(); }
+  bool go_on(const RecordingInfo& info, const std::vector<std::string>& log) override {
+    return inner_->go_on(info, log);
+  }
   [[nodiscard]] std::optional<std::uint64_t> free_bytes() override { return inner_->free_bytes(); }
   void abandon() noexcept override { inner_->abandon(); }
   [[nodiscard]] std::uint64_t bytes_written() const noexcept override {
@@ -42,20 +46,25 @@ class PassingSink : public Sink {
   std::shared_ptr<Sink> inner_;
 };
 
-// A disk that stalls: holds each append up until it is let go.
+// A disk that stalls: holds each append up until it is let go, and says in `held` that it did.
 class StallingSink : public PassingSink {
  public:
-  StallingSink(std::unique_ptr<Sink> inner, std::atomic<bool>& stalled)
-      : PassingSink(std::move(inner)), stalled_(stalled) {}
+  StallingSink(std::unique_ptr<Sink> inner, std::atomic<bool>& stalled,
+               std::atomic<bool>* held = nullptr)
+      : PassingSink(std::move(inner)), stalled_(stalled), held_(held) {}
   void append(std::size_t stream, const Chunk& chunk, const Block& block,
               const CalibrationSet& set) override {
-    while (stalled_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (stalled_) {
+      if (held_ != nullptr) *held_ = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     PassingSink::append(stream, chunk, block, set);
   }
   using PassingSink::append;
 
  private:
   std::atomic<bool>& stalled_;
+  std::atomic<bool>* held_;
 };
 
 // What it keeps outlives the engine's recording.

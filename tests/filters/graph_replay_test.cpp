@@ -100,10 +100,23 @@ class LiveRun {
   void save() {
     Outputs began;
     for (const auto& [id, collected] : outputs) began[id].next = collected.next;
-    checkpoint = Checkpoint{graph_.save_state(), graph_.spec(), log.entries.size(), began, began};
+    checkpoint = Checkpoint{saved_state(), graph_.spec(), log.entries.size(), began, began};
   }
 
  private:
+  // The same whether it goes where there is room or not.
+  [[nodiscard]] std::vector<std::byte> saved_state() const {
+    constexpr std::byte untouched{0xA5};
+    const std::vector<std::byte> state = graph_.save_state();
+    for (const std::size_t size : {state.size(), state.size() + 7, state.size() / 2}) {
+      std::vector<std::byte> room(size + 8, untouched);
+      REQUIRE(graph_.save_state(std::span(room).first(size)) == state.size());
+      if (size >= state.size()) REQUIRE(std::equal(state.begin(), state.end(), room.begin()));
+      for (std::size_t i = std::min(size, state.size()); i < room.size(); ++i)
+        if (i >= size || size > state.size()) REQUIRE(room[i] == untouched);
+    }
+    return state;
+  }
   void give(std::size_t i, const Chunk& chunk, Part part) {
     graph_.process(i, chunk, blocks_[i], readers_[i].calibrations(chunk.calibrations), part);
     do {

@@ -20,7 +20,7 @@ inline Functions functions() {
   fragile.name = "fragile";
   fragile.call = [](ConstFrames in, Frames out) {
     for (std::size_t i = 0; i < in.values.size(); ++i) {
-      if (in.values[i] > 0.9995) throw Error("too much");
+      if (in.values[i] > 0.998) throw Error("too much");
       out.values[i] = -in.values[i];
       out.quality[i] = in.quality[i];
     }

@@ -20,6 +20,7 @@
 #include <spillway/channels/stream.hpp>
 #include <spillway/channels/writer.hpp>
 #include <spillway/engine/engine.hpp>
+#include <spillway/storage/recording.hpp>
 
 using namespace spillway;
 using namespace std::chrono_literals;

@@ -19,6 +19,7 @@ RING = ["idle", "paced", "burst", "burst-pausing", "stalled", "sustained", "sust
 FILTERS = [f"filter-{family}-{type}" for family in ("sos4", "sos8", "mean64", "mean1024", "fir64", "fir256", "median5", "median31") for type in ("double", "float")]
 GRAPH = [f"graph-chain-{type}-{lanes}" for type in ("int16", "double") for lanes in (1, 16, 64)] + ["graph-fan-out-int16-16", "graph-build"]
 STORAGE = ["storage-hdf5", "storage-compressed", "storage-csv", "storage-stalled-disk"]
+REPLAY = ["replay-hdf5", "replay-compressed", "replay-length"]
 
 
 class Program(unittest.TestCase):
@@ -60,6 +61,21 @@ class Program(unittest.TestCase):
                     self.assertGreater(counts["pushed"], 0)
                     self.assertEqual(counts["pushed"], counts["delivered"] + counts["lost"])
 
+    def check_replay(self, workload):
+        rows = {row["name"]: row for row in workload["rows"]}
+        for row in rows.values():
+            metrics = {m["name"]: m["median"] for m in row["metrics"]}
+            self.assertGreater(metrics["samples"], 0)
+            self.assertGreater(metrics["memory"], 0)
+        if workload["id"] == "replay-length":
+            self.assertEqual(len(workload["rows"]), 3)
+            return
+        self.assertLessEqual({"replay, 1 thread", "replay, 2 threads", "H5Ocopy", "copy() to an Hdf5Sink"}, set(rows))
+        self.assertRegex(workload["note"], r"Bars: .*\((at least|at most) [\d.]+(: met|: MISSED)?\)\.$")
+        if "h5py, SciPy" in rows:
+            # The output was compared with the script's.
+            self.assertEqual(rows["replay, 2 threads"]["counts"]["wrong"], 0)
+
     @TWO_CORES
     def test_everything_is_measured_accounted_for_and_reported(self):
         result = self.run_bench("all", "--rounds", 3, "--samples", 65536, "--seconds", 0.05, "--json", "all.json", check=0)
@@ -77,6 +93,8 @@ class Program(unittest.TestCase):
         ids = [w["id"] for w in results["workloads"]]
         self.assertEqual(ids[:len(RING)], RING)
         self.assertEqual(ids[len(RING):len(RING) + 3], ["path-ring", "path-step", "path-thread"])
+        self.assertEqual(ids[-len(REPLAY):], REPLAY)
+        ids = ids[:-len(REPLAY)]
         self.assertEqual(ids[-len(STORAGE):], STORAGE)
         ids = ids[:-len(STORAGE)]
         self.assertEqual(ids[-len(GRAPH):], GRAPH)
@@ -86,9 +104,13 @@ class Program(unittest.TestCase):
         for workload in results["workloads"]:
             self.assertIn(workload["title"], result.stdout)
             self.check_rows(workload)
+            # How memory goes with the length takes no rounds.
+            rounds = 1 if workload["id"] == "replay-length" else 3
             for row in workload["rows"]:
                 for metric in row["metrics"]:
-                    self.assertEqual(len(metric["rounds"]), 3)
+                    self.assertEqual(len(metric["rounds"]), rounds)
+            if workload["id"] in REPLAY:
+                self.check_replay(workload)
             if workload["id"] in RING:
                 self.assertLessEqual(CONTESTANTS, {row["name"] for row in workload["rows"]})
         stalled = {row["name"]: row["counts"] for row in results["workloads"][ids.index("stalled")]["rows"]}

@@ -235,7 +235,7 @@ TEST_CASE("ChunkFile: a chunk that can't be read is named") {
   for (int i = 0; i < 2; ++i)
     CHECK(message_of([&] { rows_of(file, 0, 0, 60); }) ==
           directory / "x" + ": channel 'pump/x', rows 50 to 74: bytes 200 to 299: " +
-              (directory / "x") + ": can't be read at byte 200: Input/output error");
+              (directory / "x") + ": can't be read at byte 240: Input/output error");
   calls.bad_byte = -1;
   CHECK(rows_of(file, 0, 0, 250) == Bytes(1000, std::byte{'x'}));
   CHECK(contains(message_of([&] { ChunkFile(calls, directory / "none", {}); }), "none"));

@@ -66,4 +66,27 @@ TEST_CASE("writes that fail are kept, and what HDF5 goes on to do is right once 
   CHECK(read == rows);
 }
 
+TEST_CASE("an error that nobody asked for is none any more once what was kept is written") {
+  const h5::Library library;
+  TemporaryDirectory directory;
+  test::CallsOfATest calls;
+  const Id access(H5Pcreate(H5P_FILE_ACCESS), "test", "access");
+  h5::set_driver(access, calls);
+  Id file(H5Fcreate((directory / "a.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), "test",
+          "create");
+  h5::keep_failed_writes(file);
+  const auto make_group = [&](const char* name) {
+    const Id made(H5Gcreate2(file, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), "test", name);
+    REQUIRE(H5Fflush(file, H5F_SCOPE_LOCAL) >= 0);
+  };
+  calls.write_error = EDQUOT;
+  make_group("first");
+  // Not asked: what struck next was not a write of HDF5, and was told instead.
+  calls.write_error = 0;
+  REQUIRE(h5::write_kept(file) == 0);
+  make_group("second");
+  CHECK(h5::take_error(file) == 0);
+  REQUIRE(file.close() >= 0);
+}
+
 }  // namespace spillway

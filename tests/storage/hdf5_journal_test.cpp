@@ -223,7 +223,8 @@ TEST_CASE("a journal that stands there is refused, but that of a sealed recordin
   CHECK_FALSE(exists(journal));
   // Of a recorder that lives.
   sink.begin(recording_of({info}));
-  CHECK(contains(message_of([&] { Hdf5Sink(path, Existing::replace); }), "unfinished"));
+  CHECK(contains(message_of([&] { Hdf5Sink(path, Existing::replace); }),
+                 "another recorder writes it"));
   CHECK(exists(journal));
   sink.close({});
   CHECK_FALSE(exists(journal));

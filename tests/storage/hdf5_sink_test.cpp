@@ -420,5 +420,5 @@ TEST_CASE("what is no recording is told so") {
   CHECK(contains(message_of([&] { (void)Recording::open(directory.path()); }), "directory"));
   write_text(directory / "text.h5", "not HDF5 at all");
   CHECK(contains(message_of([&] { (void)Recording::open(directory / "text.h5"); }),
-                 "not a recording"));
+                 "is neither a recording nor a table"));
 }

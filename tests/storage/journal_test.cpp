@@ -900,4 +900,9 @@ TEST_CASE("Journal: another program that knows only docs/journal.md reads the sa
   CHECK_FALSE(std::getline(theirs, their_line));
 }
 
+TEST_CASE("what names no durability is told in one line, whatever it is") {
+  CHECK(message_of([] { (void)durability_from("p\nr\x01o"); }) ==
+        "durability 'p?r?o': allowed are full, process, none");
+}
+
 }  // namespace spillway

@@ -180,9 +180,40 @@ TEST_CASE("kills: CSV recorders at operations on files") {
   CHECK(kills.kills >= 80);
 }
 
+TEST_CASE("kills: recorders at each of the last operations, while they seal") {
+  constexpr std::uint64_t last = 14;
+  Kills kills;
+  for (const Format format : {Format::hdf5, Format::csv, Format::csv_long}) {
+    const std::uint64_t seed = given_seed().value_or(new_seed());
+    CAPTURE(seed, static_cast<int>(format));
+    const SinkChoice choice = SinkChoice::random(format, Durability::process, seed);
+    std::uint64_t operations = 0;
+    {
+      const TemporaryDirectory directory;
+      operations = run_victim(directory.path(), seed, choice, {}).operations.value_or(0);
+    }
+    REQUIRE(operations > last);
+    const Tally before = kills.tally;
+    for (std::uint64_t at = operations - last; at < operations; ++at)
+      for (const bool middle : {false, true}) {
+        Death death;
+        death.at = at;
+        death.middle = middle;
+        REQUIRE(kill_and_judge(seed, choice, death, kills) == "");
+      }
+    // Before it had its name, by the journal; and after.
+    CHECK(kills.tally.recovered > before.recovered);
+    CHECK(kills.tally.sealed > before.sealed);
+  }
+  WARN(fmt::format("{} killed, {} came to their end, {} recovered where they lay; {}", kills.kills,
+                   kills.ends, kills.really_recovered, to_string(kills.tally)));
+  CHECK(kills.kills >= 3 * 2 * (last - 2));
+}
+
 TEST_CASE("kills: recorders at any time") {
   Kills kills;
-  for (std::uint64_t n = 0; n < soak(120); ++n) {
+  // On a fast disk many come to their end before.
+  for (std::uint64_t n = 0; n < soak(120) || (kills.kills <= 50 && n < soak(600)); ++n) {
     const std::uint64_t seed = given_seed().value_or(new_seed());
     CAPTURE(seed);
     std::mt19937_64 random(seed);

@@ -34,6 +34,14 @@ struct Feed {
     for (int i = 0; i < count; ++i) writer.push(static_cast<double>(writer.next().value));
     writer.flush();
   }
+  void drain_to(Sink& sink, std::size_t index) {
+    Block block(stream.info(), 64);
+    for (Stop stop = Stop::full; stop != Stop::drained;) {
+      const Chunk chunk = reader.read(block);
+      sink.append(index, chunk, block, reader.calibrations(chunk.calibrations));
+      stop = chunk.stop;
+    }
+  }
 };
 
 NumberedSink::Make hdf5(Existing existing = Existing::refuse) {
@@ -45,6 +53,13 @@ std::string file(const TemporaryDirectory& directory, int number) {
 }
 
 constexpr Split each_flush{.duration = 1ns};
+
+// As a recorder without a graph does.
+void flush(NumberedSink& sink, const RecordingInfo& info,
+           const std::vector<std::string>& log = {}) {
+  sink.flush();
+  if (sink.is_due()) CHECK(sink.go_on(info, log));
+}
 
 }  // namespace
 
@@ -68,18 +83,25 @@ TEST_CASE("NumberedSink: every file is a recording; numbers, calibration and sta
   drain(feed.reader, sink);
   sink.append_log(R"({"part":0,"loss":{"input":"stream","from":3}})");
   sink.append_log(R"({"part":0,"changed":{"at":[50],"nodes":[]}})");
+  const std::vector<std::string> log{R"({"part":0,"begin":{"streams":["stream"],"nodes":[]}})"};
+  recording.state = std::string("the\0state", 9);
   sink.flush();
+  CHECK(sink.is_due());
+  CHECK_FALSE(exists(file(directory, 1)));
+  REQUIRE(sink.go_on(recording, log));
   CHECK(exists(file(directory, 1)));
+  CHECK_FALSE(sink.is_due());
   // Nothing has come for it.
   CHECK_FALSE(exists(file(directory, 2) + ".part"));
   sink.append_event({1, "between", "", 0, 0, "two files"});
   sink.append_log(R"({"part":0,"loss":{"input":"stream","from":100}})");
-  sink.flush();
+  flush(sink, recording);
   feed.writer.gap({5});
   feed.writer.calibrate(0, Linear{3.0, 0.0});
   feed.push(50);
   drain(feed.reader, sink);
-  sink.flush();
+  recording.state = "another";
+  flush(sink, recording, log);
   feed.push(10);
   drain(feed.reader, sink);
   sink.close({});
@@ -115,11 +137,13 @@ TEST_CASE("NumberedSink: every file is a recording; numbers, calibration and sta
     const std::string id = provenance.substr(provenance.find("\"run\""), 42);
     if (number > 1) CHECK(id == run);
     run = id;
-    std::vector<std::string> log = part.log();
-    REQUIRE(log.size() == (number == 1 ? 3 : number == 2 ? 3 : 2));
-    CHECK(contains(log[0], "begin"));
-    CHECK(contains(log[number == 1 ? 2 : 1], "changed"));
-    if (number == 2) CHECK(contains(log[2], "\"from\":100"));
+    const std::vector<std::string> lines = part.log();
+    REQUIRE(lines.size() == (number == 1 ? 3 : number == 2 ? 2 : 1));
+    CHECK(lines[0] == log[0]);
+    if (number == 2) CHECK(contains(lines[1], "\"from\":100"));
+    CHECK(part.state() == (number == 1   ? std::string()
+                           : number == 2 ? std::string("the\0state", 9)
+                                         : std::string("another")));
     CHECK(part.events().size() == (number == 2 ? 1 : 0));
   }
   CHECK(next == 165);
@@ -135,18 +159,65 @@ TEST_CASE("NumberedSink: splits by bytes at a flush, and only then") {
   Feed feed(make_info({SampleType::float64}));
   NumberedSink sink({.path = directory / "run.h5", .split = {.bytes = 1}},
                     [](const std::string&) { return std::make_unique<MemorySink>(); });
-  sink.begin(recording_of({feed.stream.info()}));
-  sink.flush();
+  const RecordingInfo info = recording_of({feed.stream.info()});
+  sink.begin(info);
+  flush(sink, info);
   CHECK(sink.name() == file(directory, 1));
   feed.push(1000);
   drain(feed.reader, sink);
   sink.append_gap(0, {1000, 2, 2, 0, Absence::not_written});
   CHECK(sink.name() == file(directory, 1));
-  sink.flush();
+  flush(sink, info);
   sink.append_gap(0, {1002, 3, 3, 0, Absence::not_written});
   CHECK(sink.name() == file(directory, 2));
   sink.close({});
   CHECK(sink.end(0).value == 1005);
+}
+
+TEST_CASE("NumberedSink: streams come and go from file to file, and a master shows all of them") {
+  const TemporaryDirectory directory;
+  StreamInfo info = make_info({SampleType::float64});
+  Feed feed(info);
+  info.name = "other";
+  Feed other(info);
+  Hdf5Master master(directory / "run.h5", Existing::refuse);
+  NumberedSink sink({.path = directory / "run.h5",
+                     .split = {.duration = 24h},
+                     .make_master = [&](const auto& files) { master.update(files); }},
+                    hdf5());
+  const RecordingInfo one = recording_of({feed.stream.info()});
+  const RecordingInfo both = recording_of({other.stream.info(), feed.stream.info()});
+  sink.begin(one);
+  feed.push(10);
+  drain(feed.reader, sink);
+  REQUIRE(sink.go_on(both, {}));
+  other.writer.gap({3});
+  other.push(20);
+  other.drain_to(sink, 0);
+  feed.push(5);
+  feed.drain_to(sink, 1);
+  REQUIRE(sink.go_on(one, {}));
+  CHECK(sink.end(0).value == 15);
+  feed.push(1);
+  drain(feed.reader, sink);
+  REQUIRE(sink.go_on(both, {}));
+  CHECK(sink.end(0).value == 23);
+  other.push(1);
+  other.drain_to(sink, 0);
+  sink.close({});
+  CHECK(sink.end(0).value == 24);
+  CHECK(sink.end(1).value == 16);
+  const Recording whole = Recording::open(directory / "run.h5");
+  REQUIRE(whole.streams().size() == 2);
+  for (const RecordedStream& stream : whole.streams()) {
+    const bool is_other = stream.info.name == "other";
+    CHECK(stream.counts ==
+          (is_other ? RecordedCounts{24, 21, 0, 3} : RecordedCounts{16, 16, 0, 0}));
+    std::vector<double> values(stream.rows);
+    whole.read_raw<double>(whole.find(stream.info.name), 0, 0, values);
+    for (std::uint64_t row = 0; row < stream.rows; ++row)
+      REQUIRE(values[row] == static_cast<double>(stream.number(row).value));
+  }
 }
 
 TEST_CASE("NumberedSink: numbers that are taken are left out, and replaced only if asked for") {
@@ -163,7 +234,7 @@ TEST_CASE("NumberedSink: numbers that are taken are left out, and replaced only 
     feed.push(1);
     drain(feed.reader, sink);
     names.push_back(sink.name());
-    sink.flush();
+    flush(sink, recording_of({feed.stream.info()}));
   }
   sink.close({});
   const bool replaced = existing == Existing::replace;
@@ -197,7 +268,7 @@ TEST_CASE("NumberedSink: deletes the oldest sealed files of its own run, and not
     one.begin(recording_of({feed.stream.info()}));
     other.push(10);
     drain(other.reader, one);
-    one.flush();
+    flush(one, recording_of({feed.stream.info()}));
     size = std::filesystem::file_size(directory / "size-0001.h5");
   }
   NumberedSink sink({.path = directory / "run.h5",
@@ -209,7 +280,7 @@ TEST_CASE("NumberedSink: deletes the oldest sealed files of its own run, and not
   for (int i = 0; i < 6; ++i) {
     feed.push(10);
     drain(feed.reader, sink);
-    sink.flush();
+    flush(sink, recording_of({feed.stream.info()}));
   }
   sink.close({});
   // 1, 2, 4, 5, 6, 7 were made.
@@ -232,7 +303,7 @@ TEST_CASE("NumberedSink: files that are too old go, but the newest") {
   for (int i = 0; i < 4; ++i) {
     feed.push(10);
     drain(feed.reader, sink);
-    sink.flush();
+    flush(sink, recording_of({feed.stream.info()}));
     for (int number = 1; number <= i + 1; ++number)
       CHECK(exists(file(directory, number)) == (number == i + 1));
   }
@@ -310,8 +381,8 @@ TEST_CASE("Hdf5Master: shows all files as one; a file that is gone reads as Bad"
       push(count);
       drain(reader, sink);
       sink.append_event({part, "part", "", 0, 0, ""});
-      sink.append_log(fmt::format(R"({{"part":0,"begin":{}}})", 1));
-      sink.flush();
+      sink.append_log(fmt::format(R"({{"part":0,"begin":{}}})", part));
+      flush(sink, recording_of({info}));
       rows.push_back(count);
       if (part == 1) writer.gap({7});
       const Recording whole = Recording::open(directory / "run.h5");
@@ -324,7 +395,7 @@ TEST_CASE("Hdf5Master: shows all files as one; a file that is gone reads as Bad"
       CHECK(s.counts.missing == (part > 1 ? 7 : 0));
       CHECK(s.segments.size() == (part > 1 ? 2 : 1));
       CHECK(s.calibrations.size() == 1);
-      CHECK(whole.log().size() == 1);
+      CHECK(whole.log() == std::vector<std::string>{R"({"part":0,"begin":0})"});
       CHECK(whole.events().size() == static_cast<std::size_t>(part) + 1);
       std::vector<double> x(total);
       std::vector<std::int16_t> y(total);

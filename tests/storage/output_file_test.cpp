@@ -74,6 +74,26 @@ TEST_CASE("OutputFile: a name that was taken meanwhile is not overwritten") {
   CHECK(contents(file.part()) == "mine");
 }
 
+TEST_CASE("OutputFile: a part of its own name is in nobody's way, and nobody's is in its") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "page.html";
+  write_text(path + ".part", "left");
+  OutputFile first(path, Existing::replace, system_file_calls(), PartName::own);
+  OutputFile second(path, Existing::replace, system_file_calls(), PartName::own);
+  for (const OutputFile* file : {&first, &second}) {
+    CHECK(file->part().starts_with(path + "."));
+    CHECK(file->part().ends_with(".part"));
+  }
+  REQUIRE(first.part() != second.part());
+  write_text(first.part(), "first");
+  write_text(second.part(), "second");
+  second.seal();
+  CHECK(contents(path) == "second");
+  first.seal();
+  CHECK(contents(path) == "first");
+  CHECK(contents(path + ".part") == "left");
+}
+
 TEST_CASE("OutputFile: an unfinished recording is never taken") {
   const TemporaryDirectory directory;
   const std::string path = directory / "run.csv";

@@ -1,5 +1,6 @@
 // The promise of `full`: what was acknowledged is there and right after the power was cut, whenever
 // that was; and in any case nothing wrong is presented as right.
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <random>
@@ -153,6 +154,42 @@ TEST_CASE("power cuts: a recorder whose disk goes away unwinds, and its files ar
   }
   WARN(fmt::format("{} stops; {}", stops, to_string(tally)));
   CHECK(stops > 50);
+}
+
+// A sector that rots, of file or journal.
+TEST_CASE(
+    "damage: whatever byte of an unfinished recording is changed, what is read is right or named") {
+  Tally tally;
+  std::uint64_t changes = 0;
+  for (const Format format : {Format::hdf5, Format::csv, Format::csv_long})
+    for (std::uint64_t n = 0; n < soak(3); ++n) {
+      const std::uint64_t seed = given_seed().value_or(new_seed());
+      CAPTURE(seed, static_cast<int>(format));
+      Trial trial(seed, SinkChoice::random(format, Durability::process, seed),
+                  RandomRecording::long_one);
+      trial.record(0.1);
+      std::mt19937_64 random(seed);
+      for (const Trial::Cut& cut : trial.cuts()) {
+        const DiskState left = cut.state.after_process_end();
+        const std::string part = trial.path() + ".part";
+        if (cut.closing || !left.has(part)) continue;
+        SimulatedDisk disk(left);
+        const std::string path = random() % 4 == 0 ? trial.path() + ".journal" : part;
+        if (!left.has(path) || left.contents(path).empty()) continue;
+        const std::string bytes = left.contents(path);
+        const std::size_t at = random() % bytes.size();
+        const char changed = static_cast<char>(bytes[at] ^ (1 << random() % 8));
+        const int fd = disk.open(path.c_str(), O_RDWR, 0);
+        REQUIRE(disk.pwrite(fd, &changed, 1, static_cast<off_t>(at)) == 1);
+        disk.close(fd);
+        ++changes;
+        CAPTURE(path, at, cut.operation);
+        REQUIRE(trial.judge(disk.state(), cut.operation, Trial::Fault::power, tally) == "");
+      }
+    }
+  WARN(fmt::format("{} bytes changed; {}", changes, to_string(tally)));
+  CHECK(changes > 60);
+  CHECK(tally.damaged > 10);
 }
 
 TEST_CASE(

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <limits>
 #include <variant>
 
 #include "random_recording.hpp"
@@ -110,6 +112,89 @@ TEST_CASE("recording: HDF5 does not get to see a sealed file whose metadata is d
   bytes[600] ^= 1;
   write_text(path, bytes);
   CHECK(contains(message_of([&] { (void)Recording::open(path); }), "is damaged in bytes 0 to"));
+}
+
+TEST_CASE("recording: books that claim more rows than the file can hold are refused") {
+  TemporaryDirectory directory;
+  const std::string path = directory / "run.h5";
+  if (std::system("/usr/bin/python3 -c 'import h5py' >/dev/null 2>&1") != 0) {  // NOLINT
+    WARN("no h5py at /usr/bin/python3: not tested");
+    return;
+  }
+  Stream stream(make_info({SampleType::int32}));
+  {
+    Hdf5Sink sink(path, Existing::refuse);
+    sink.begin(recording_of({stream.info()}));
+    sink.close({});
+  }
+  write_text(directory / "claim.py", R"(
+import h5py
+for name, of_stream in (("none", False), ("segments", True), ("gaps", True), ("anchors", True),
+                        ("calibration", True), ("calibration_bytes", True), ("log", False)):
+    for rows in 2**36, 2**62:
+        with h5py.File("run.h5", "r") as old, \
+             h5py.File(f"{name}{rows}.h5", "w", track_order=True) as new:
+            old.copy("entry", new)
+            books = new["entry/spillway"]
+            if of_stream: books = books["stream"]
+            if name == "none": continue
+            row = books[name].dtype
+            del books[name]
+            books.create_dataset(name, (rows,), row, maxshape=(None,), chunks=(1024,))
+)");
+  REQUIRE(std::system(fmt::format("cd {} && /usr/bin/python3 claim.py", directory.path())  // NOLINT
+                          .c_str()) == 0);
+  for (const std::uint64_t rows : {std::uint64_t{1} << 36, std::uint64_t{1} << 62}) {
+    const auto open = [&](const std::string& name) {
+      const std::string file = directory / fmt::format("{}{}.h5", name, rows);
+      const std::string message = message_of([&] { (void)Recording::open(file); });
+      CHECK((message.empty() || contains(message, file)));
+      return message;
+    };
+    CHECK(open("none").empty());
+    for (const char* name :
+         {"segments", "gaps", "anchors", "calibration", "calibration_bytes", "log"})
+      CHECK(contains(open(name),
+                     fmt::format("dataset {} claims {} rows, but has 0 bytes", name, rows)));
+  }
+}
+
+TEST_CASE("recording: a channel's limits come back, an infinite one as no limit on its side") {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const Format format = GENERATE(Format::hdf5, Format::csv, Format::csv_long);
+  const Durability durability = GENERATE(Durability::none, Durability::process);
+  CAPTURE(static_cast<int>(format), to_string(durability));
+  TemporaryDirectory directory;
+  const SinkChoice choice = SinkChoice::random(format, durability, 1);
+  const std::string path = directory / ("run" + std::string(choice.suffix()));
+  const std::vector<std::optional<Range>> ranges{std::nullopt, Range{-1.5, 0x1.91p-300},
+                                                 Range{-infinity, 7}, Range{0, infinity},
+                                                 Range{-infinity, infinity}};
+  StreamInfo info =
+      make_info(std::vector<SampleType>(ranges.size(), SampleType::float64), 64, Rate(10, 1));
+  for (std::size_t c = 0; c < ranges.size(); ++c) info.channels[c].range = ranges[c];
+  const auto has_ranges = [&](const std::string& file) {
+    const Recording recording = Recording::open(file);
+    for (std::size_t c = 0; c < ranges.size(); ++c)
+      CHECK(recording.streams()[0].info.channels[c].range == ranges[c]);
+  };
+  Stream stream(info);
+  StreamWriter writer(stream);
+  const double value = 1.0;
+  const std::vector<const void*> lanes(ranges.size(), &value);
+  writer.push_lanes(lanes, SampleCount{1});
+  StreamReader reader(stream);
+  std::unique_ptr<Sink> sink = choice.make(path, system_file_calls());
+  sink->begin(recording_of({info}));
+  drain(reader, *sink);
+  sink->flush();
+  if (durability == Durability::process) {
+    sink.reset();  // its recorder ends
+    has_ranges(path + ".part");
+  } else {
+    sink->close({});
+    has_ranges(path);
+  }
 }
 
 TEST_CASE("recording: what is none is refused in words") {

@@ -20,42 +20,10 @@
 #include "spillway/channels/stream.hpp"
 #include "spillway/channels/writer.hpp"
 #include "spillway/storage/sink.hpp"
+#include "support/soak.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace spillway::test {
-
-// A directory of its own, gone at the end.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "spillway-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw Error("no temporary directory");
-    path_ = name;
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-// How often to do what is better done more often, if somebody has the time.
-inline std::uint64_t soak(std::uint64_t usual, std::uint64_t factor = 20) {
-  const char* const full = std::getenv("SPILLWAY_TEST_FULL");
-  return full != nullptr && *full == '1' ? usual * factor : usual;
-}
-
-// SPILLWAY_TEST_SEED: of a run that failed.
-inline std::optional<std::uint64_t> given_seed() {
-  const char* const given = std::getenv("SPILLWAY_TEST_SEED");
-  if (given == nullptr) return std::nullopt;
-  return std::strtoull(given, nullptr, 10);
-}
 
 inline std::uint64_t new_seed() { return std::random_device{}(); }
 

@@ -17,7 +17,9 @@
 #include "../../engine/support.hpp"
 #include "path.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/filters/graph_snapshot.hpp"
 #include "spillway/storage/memory_sink.hpp"
+#include "spillway/storage/numbered_sink.hpp"
 
 using namespace spillway;
 using namespace spillway::test;
@@ -74,8 +76,21 @@ bool recorded_all(Plant& plant) {
   return pushed > 0;
 }
 
-// A graph that is changed from another thread, comes too late at times, and waits in vain for
-// an input.
+// Keeps nothing, but counts the files that begin with the state of a graph.
+class CountingSink : public MemorySink {
+ public:
+  explicit CountingSink(std::atomic<int>& files) : files_(files) {}
+  void begin(const RecordingInfo& info) override {
+    MemorySink::begin(info);
+    if (!info.state.empty() && !graph_snapshot_from_bytes(info.state).parts.empty()) ++files_;
+  }
+
+ private:
+  std::atomic<int>& files_;
+};
+
+// A graph that is changed from another thread, comes too late at times, waits in vain for
+// an input, and is asked for its state.
 struct ChangingPlant {
   ChangingPlant()
       : engine({.title = "changing", .graph_threads = 0}),
@@ -86,6 +101,11 @@ struct ChangingPlant {
                                                  .calibration = Linear{1.2e-3, 0.0}})),
         silent(engine.add_channel<double>({.name = "silent", .rate = 1_kHz})) {
     engine.graph().add(graph(0));
+    engine.record(
+        std::make_unique<NumberedSink>(
+            NumberedOptions{.path = "/nowhere/run.h5", .split = {.bytes = 1 << 16}},
+            [this](const std::string&) { return std::make_unique<CountingSink>(states); }),
+        10ms);
     engine.start();
     writer.emplace(strain.writer());
   }
@@ -121,6 +141,7 @@ struct ChangingPlant {
     made = entries[GraphLogEntry(GraphChanged{}).index()];
   }
 
+  std::atomic<int> states{0};
   Engine engine;
   Channel<std::int16_t> strain;
   Channel<double> silent;
@@ -175,18 +196,21 @@ TEST_CASE("Engine::step is fit for real time, in the loop that acquires") {
   });
 }
 
-TEST_CASE("Engine::step is fit for real time while the graph is changed, comes late and waits") {
+TEST_CASE(
+    "Engine::step is fit for real time while the graph is changed, comes late, waits and gives its "
+    "state") {
   check_clean("changes", [] {
     const auto plant = std::make_shared<ChangingPlant>();
     Path path;
     path.run = [plant] {
-      for (int i = 0; i < 1000 || plant->made < 20; ++i) plant->turn();
+      for (int i = 0; i < 1000 || plant->made < 20 || plant->states < 5; ++i) plant->turn();
     };
     path.beside = [plant] { plant->change(); };
     path.reached = [plant] {
       plant->change();
       return plant->entries[GraphLogEntry(ReaderLoss{}).index()] > 0 &&
-             plant->entries[GraphLogEntry(WaitEnded{}).index()] > 0 && plant->made >= 20;
+             plant->entries[GraphLogEntry(WaitEnded{}).index()] > 0 && plant->made >= 20 &&
+             plant->states >= 5;
     };
     return path;
   });

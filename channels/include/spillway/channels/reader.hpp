@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <thread>
 #include <type_traits>
@@ -90,11 +91,14 @@ class alignas(apart) StreamReader {
   // moves the cursor behind them. The block must be made for this stream.
   // One copy, one validation: what the writer overwrote meanwhile is dropped
   // and counted as lost, the intact rest is returned. O(count * channels).
-  Chunk read(Block& block) noexcept {
+  Chunk read(Block& block) noexcept { return read(block, nowhere); }
+  // The same, but no sample from position `until` on; what was lost may reach behind it.
+  Chunk read(Block& block, std::uint64_t until) noexcept {
     Chunk chunk;
-    read_into(block, chunk);
+    read_into(block, chunk, until);
     return chunk;
   }
+  static constexpr std::uint64_t nowhere = std::numeric_limits<std::uint64_t>::max();
 
   // The number of the next sample this reader would deliver.
   [[nodiscard]] SampleNumber next() const noexcept { return {cursor_ + mark_.gaps}; }
@@ -150,7 +154,7 @@ class alignas(apart) StreamReader {
 
  private:
   // `chunk`: as made.
-  void read_into(Block& block, Chunk& chunk) noexcept;
+  void read_into(Block& block, Chunk& chunk, std::uint64_t until) noexcept;
 
   enum class Peek { none, mark, skipped, lost };
   // Makes `peeked_` the mark that follows the one in force. `skipped`: marks in

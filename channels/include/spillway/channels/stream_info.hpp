@@ -13,7 +13,7 @@
 
 namespace spillway {
 
-// Limits of the raw values, inclusive.
+// Limits of the raw values, inclusive; an infinite one is no limit.
 struct Range {
   double low = 0.0;
   double high = 0.0;

@@ -171,8 +171,11 @@ class Engine {
     return Channel<T>(add_single(std::move(options), sample_type_of<T>()));
   }
   [[nodiscard]] GraphBuilder& graph() noexcept;
-  // Claims the path at once. The recording keeps the events of the engine and the log of the graph
-  // too. No signals: all streams and nodes, as they are at start().
+  // Claims the path at once, which no other recording of this engine may have. The recording keeps
+  // the events of the engine and the log of the graph too. No signals: all streams and nodes; when
+  // a change of the running graph brings or takes nodes, the recording goes on in its next numbered
+  // file, or, with a sink that has none, as it is. A next file begins with the state of the graph,
+  // see docs/durability.md.
   void record(RecordOptions options, std::vector<Signal> signals = {});
   void record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,
               std::vector<Signal> signals = {});

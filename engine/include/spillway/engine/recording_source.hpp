@@ -1,6 +1,7 @@
-// Plays raw binary files with a recording.json sidecar into the engine.
+// Plays recordings into the engine.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,20 +9,21 @@
 
 namespace spillway {
 
-// A sidecar describes streams in raw little-endian files: see docs/sidecar.md. Samples equal to
-// `missing_raw_value`, and NaN, are flagged Bad, missing; samples at or beyond the converter's
-// limits Suspect, out of range; the values themselves stay as they are.
+// Everything that Recording::open reads, see recording.hpp: recordings made here, raw files with a
+// sidecar, NumPy and WAVE files, tables. Streams come with their values, qualities, times, stamps,
+// calibrations and gaps, as the recording has them; what it lacks before its first sample is
+// missing.
 struct RecordingSource {
-  std::string path;                  // of recording.json
+  std::string path;
   std::vector<std::string> streams;  // of those in the file; empty: all
   // As fast as the recorder and the graph follow, or as the times in the file say.
   bool real_time = false;
+  std::optional<Rate> rate = {};  // of files that do not say it, see foreign.hpp
 };
 
-// Adds the streams and a source for each. Returns lines about what could not be taken
-// over, such as a calibration of an unknown kind (the channel is then recorded raw).
-// Throws Error naming file and key: not JSON, a key missing or wrong, an unknown
-// stream, a data file that is missing or shorter than promised.
+// Adds the streams and a source for each. Returns Recording::remarks: lines about what could not be
+// taken over, such as a calibration of an unknown kind (the channel is then recorded raw).
+// Throws Error as Recording::open does, and for an unknown stream.
 std::vector<std::string> add_source(Engine& engine, const RecordingSource& source);
 
 }  // namespace spillway

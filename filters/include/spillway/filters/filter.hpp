@@ -58,7 +58,7 @@ struct Made {
 //       Optional. The filter's parameters were changed in the middle of a stream: this one, just
 //       made and with as many lanes, goes on where `before`, of the same type and not needed any
 //       more, stands. What it can't take over it flags, as behind a gap.
-//   void save_state(StateWriter&) const;   allocates
+//   void save_state(StateWriter&) const;   allocates nothing but what the writer does
 //   void load_state(StateReader&);         throws Error if the bytes do not fit
 //
 // process and reset allocate nothing, lock nothing and make no system call.
@@ -67,19 +67,40 @@ struct Made {
 // Bytes of a filter's state, native byte order, in the order the filter writes them.
 class StateWriter {
  public:
+  // Keeps them in a vector that grows.
+  StateWriter() noexcept = default;
+  // Writes them to `room`, and allocates nothing. Those that do not fit are left out, but counted.
+  explicit StateWriter(std::span<std::byte> room) noexcept : room_(room), grows_(false) {}
+
   template <class T>
   void put(const T& value) {
     put_bytes(&value, sizeof value);
   }
   template <class T>
   void put(const std::vector<T>& values) {
-    put(static_cast<std::uint64_t>(values.size()));
-    put_bytes(values.data(), values.size() * sizeof(T));
+    put_values(values.data(), values.size());
   }
+  // As a vector of them is put.
+  template <class T>
+  void put_values(const T* values, std::size_t count) {
+    put(static_cast<std::uint64_t>(count));
+    put_bytes(values, count * sizeof(T));
+  }
+  // What is put between the two is preceded by its length. They do not nest.
+  void begin_sized();
+  void end_sized() noexcept;
+
+  // Bytes put, whether there was room or not.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  // Of a writer that grows.
   [[nodiscard]] const std::vector<std::byte>& bytes() const noexcept { return bytes_; }
 
  private:
   void put_bytes(const void* data, std::size_t size);
+  std::span<std::byte> room_;
+  bool grows_ = true;
+  std::size_t size_ = 0;
+  std::size_t sized_from_ = 0;
   std::vector<std::byte> bytes_;
 };
 

@@ -110,8 +110,9 @@ class Graph {
   // --- the data path: noexcept, allocates nothing, locks nothing, no system call ---
 
   // Runs nodes that depend on stream `input` over what one StreamReader::read gave, or a part of
-  // it. What lies before the first sample ever given counts as missing. chunk.count <=
-  // block_frames(). O(samples * nodes). `block` must stay as it is until process_rest() is false.
+  // it. What lies before the first sample ever given counts as missing. What is given, the
+  // chunk or the part, has at most block_frames(). O(samples * nodes). `block` must stay as it is
+  // until process_rest() is false.
   void process(std::size_t input, const Chunk& chunk, const Block& block,
                const CalibrationSet& calibrations) noexcept;
   void process(std::size_t input, const Chunk& chunk, const Block& block,
@@ -181,10 +182,13 @@ class Graph {
   // As if the function of `node` had thrown when it was given frame `from` of its input.
   void replay_failure(std::size_t node, SampleNumber from) noexcept;
 
-  // The state of every node, by id. load_state throws Error if it is another graph's, and then
-  // changes nothing. Allocates.
+  // The state of every node, by id, between two blocks: process_rest() was false. load_state throws
+  // Error if it is another graph's, and then changes nothing. Allocates.
   [[nodiscard]] std::vector<std::byte> save_state() const;
   void load_state(std::span<const std::byte> state);
+  // The same into `room`; returns how many bytes it is. If those are more than there is room for,
+  // what `room` holds is of no use. Belongs to the data path; O(bytes).
+  [[nodiscard]] std::size_t save_state(std::span<std::byte> room) const noexcept;
 
   // --- time spent; any thread ---
 

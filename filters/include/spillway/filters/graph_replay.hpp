@@ -16,10 +16,11 @@ namespace spillway {
 
 // What a live graph read, from where its state was saved. Two functions, called with the number of
 // an input of the graph:
-//   next:  fills the block (of Graph::block_frames() frames, made for the input's stream) with the
-//          samples that follow, as StreamReader::read does; a chunk with neither samples nor a
-//          gap is the end. Gaps that the source declared must be told as chunk.missing; what the
-//          live graph's own reader lost must be there, or be told as lost or missing as well.
+//   next:  fills the block (of Graph::block_frames() frames, made for the input's stream, or a
+//          larger one that it put in its place) with the samples that follow, as
+//          StreamReader::read does; a chunk with neither samples nor a gap is the end. Gaps that
+//          the source declared must be told as chunk.missing; what the live graph's own reader lost
+//          must be there, or be told as lost or missing as well.
 //   calibrations: those that a chunk names. The reference lives until the next call.
 struct ReplaySource {
   std::function<Chunk(std::size_t input, Block& block)> next;
@@ -51,8 +52,15 @@ class GraphReplay {
   // next. Throws what the source and the sink throw, and Error if the inputs end before the log
   // does, or it names a node that is not there then or has no such input to wait for.
   void run(const ReplaySource& source, const ReplaySink& sink);
+  // A part of run(): at most one block of one input. False if nothing was left to do. After an
+  // exception only destruction may follow.
+  bool step(const ReplaySource& source, const ReplaySink& sink);
+  // Behind the end: what still waits to be aligned is made without what did not come.
+  void end_waits(const ReplaySink& sink);
 
   [[nodiscard]] const Graph& graph() const noexcept;  // the one in force
+  // How many changes of the log were made.
+  [[nodiscard]] std::size_t changes() const noexcept;
 
  private:
   struct Impl;

@@ -47,6 +47,9 @@ class Hdf5Sink : public Sink {
   void begin(const RecordingInfo& info) override;
   void append(std::size_t stream, const Chunk& chunk, const Block& block,
               const CalibrationSet& calibrations) override;
+  // Of an uncompressed recording: its chunks.
+  [[nodiscard]] std::size_t best_frames(const StreamInfo& info) const override;
+  [[nodiscard]] static std::size_t chunk_frames(const StreamInfo& info);
   void append_gap(std::size_t stream, const Gap& gap) override;
   void append(std::size_t stream, std::span<const Anchor> anchors) override;
   void append_event(const RecordedEvent& event) override;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "spillway/channels/sample_type.hpp"
+#include "spillway/storage/first_failure.hpp"
 #include "spillway/storage/sink.hpp"
 #include "spillway/storage/stream_log.hpp"
 
@@ -30,7 +31,7 @@ class MemorySink : public Sink {
   void append_event(const RecordedEvent& event) override { events_.push_back(event); }
   void append_log(std::string_view line) override { lines_.emplace_back(line); }
   void flush() override { ++flushes_; }
-  void close(const Ending& ending) override { ending_ = ending; }
+  void close(const Ending& ending) override;
   [[nodiscard]] SampleNumber end(std::size_t stream) const override;
   // Of values, quality and times.
   [[nodiscard]] std::uint64_t bytes_written() const noexcept override { return bytes_; }
@@ -55,6 +56,8 @@ class MemorySink : public Sink {
   // One a row, from the origin of the stream: as recorded for an irregular stream, from
   // the segments and the rate for a regular one. O(rows).
   [[nodiscard]] std::vector<Time> times(std::size_t stream) const;
+  // The same of an irregular stream without a copy; empty for a regular one.
+  [[nodiscard]] std::span<const Time> recorded_times(std::size_t stream) const;
   // One a row. O(rows).
   [[nodiscard]] std::vector<SampleNumber> sample_numbers(std::size_t stream) const;
 
@@ -93,6 +96,7 @@ class MemorySink : public Sink {
   std::vector<RecordedEvent> events_;
   std::vector<std::string> lines_;
   std::optional<Ending> ending_;
+  FirstFailure failure_;
   std::size_t flushes_ = 0;
   std::uint64_t bytes_ = 0;
 };

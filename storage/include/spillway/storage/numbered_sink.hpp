@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +16,7 @@
 
 namespace spillway {
 
-// When the next file is begun: at the first flush behind either; 0: never.
+// When the next file is due: at the first flush behind either; 0: never.
 struct Split {
   std::uint64_t bytes = 0;
   std::chrono::nanoseconds duration{0};
@@ -60,14 +60,15 @@ struct NumberedOptions {
   std::function<void(const FileNote& note)> tell = {};
 };
 
-// Each file is a recording that can be read alone: it has the description of all streams, the
-// calibrations and the last stamp in force, and the graph as it was. Sample numbers go on from file
-// to file, and every number is in one of them, or named as not there in one of them. Its provenance
-// says {"recording": {"run": <the same for all>, "part": 2, "first": "run-0001.h5"}}.
+// Each file is a recording that can be read alone: it has the description of its streams, the
+// calibrations and the last stamp in force, and what else go_on() was given. Sample numbers go on
+// from file to file, and every number is in one of them, or named as not there in one of them. Its
+// provenance says {"recording": {"run": <the same for all>, "part": 2, "first": "run-0001.h5"}}.
 //
-// A file is begun when something comes for it. Numbers whose files exist, finished or not, are
-// left out, except that with Existing::replace finished files are replaced. Only files that this
-// object made and sealed are ever deleted. One thread at a time.
+// A file behind the first is begun when something comes for it. Numbers whose files exist, finished
+// or not, are left out, except that with Existing::replace finished files are replaced, if no
+// calibrations were appended to them: see calibration_sidecar.hpp. Only files
+// that this object made and sealed are ever deleted. One thread at a time.
 class NumberedSink : public Sink {
  public:
   using Make = std::function<std::unique_ptr<Sink>(const std::string& path)>;
@@ -87,10 +88,15 @@ class NumberedSink : public Sink {
   void append_log(std::string_view line) override;
   void flush() override;
   void close(const Ending& ending) override;
-  [[nodiscard]] SampleNumber end(std::size_t stream) const override { return {ends_[stream]}; }
-  [[nodiscard]] std::uint64_t not_written(std::size_t stream) const override {
-    return not_written_[stream];
+  [[nodiscard]] SampleNumber end(std::size_t stream) const override {
+    return {streams_[stream].end};
   }
+  [[nodiscard]] std::uint64_t not_written(std::size_t stream) const override {
+    return streams_[stream].not_written;
+  }
+  // Never of a file without samples.
+  [[nodiscard]] bool is_due() override;
+  bool go_on(const RecordingInfo& info, const std::vector<std::string>& log) override;
   // Yes once 64 MiB are free. If that is not enough for a first flush, close() removes the file,
   // and says so.
   Resumed resume() override;
@@ -107,17 +113,19 @@ class NumberedSink : public Sink {
     std::uint64_t bytes;
     Clock::time_point when;
   };
-  // The graph of a part of it, as lines of its log.
-  struct GraphLines {
-    std::string begin;
-    std::string changed;
+  // Of the streams of info_, and of those that are there no more.
+  struct PerStream {
+    std::string name;
+    std::uint64_t end = 0;
+    std::uint64_t not_written = 0;
+    bool given = false;  // current_ was told of it
+    std::optional<Anchor> last_anchor = {};
   };
   [[nodiscard]] std::string path_of(std::uint64_t number) const;
   [[nodiscard]] bool is_taken(const std::string& path) const;
   [[nodiscard]] RecordingInfo part_info() const;
   Sink& opened();
   void open_next();
-  void give_log(std::string_view line);
   void close_file(const Ending& ending);
   void sealed();
   void delete_old();
@@ -128,8 +136,9 @@ class NumberedSink : public Sink {
   Make make_;
   FileCalls* calls_;
   std::string directory_;
-  std::string run_;  // its identity
-  RecordingInfo info_;
+  std::string run_;                       // its identity
+  RecordingInfo info_;                    // of current_, or of the file to come
+  std::vector<std::string> first_lines_;  // of the log of the file to come
   std::unique_ptr<Sink> current_;
   std::string name_;
   std::string first_name_;
@@ -138,11 +147,8 @@ class NumberedSink : public Sink {
   bool flushed_ = false;      // current_, since it was begun
   bool resumed_ = false;      // current_ was begun by resume()
   Clock::time_point begun_;
-  std::vector<std::uint64_t> ends_;
-  std::vector<std::uint64_t> not_written_;
-  std::vector<bool> given_;  // whether current_ was told of the stream
-  std::vector<std::optional<Anchor>> last_anchors_;
-  std::map<std::uint64_t, GraphLines> graph_;
+  std::vector<PerStream> streams_;
+  std::vector<PerStream> ended_;
   std::vector<RecordedEvent> waiting_events_;
   std::vector<std::string> waiting_lines_;
   std::deque<Sealed> sealed_;

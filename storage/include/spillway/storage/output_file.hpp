@@ -10,7 +10,13 @@ namespace spillway {
 
 enum class Existing { refuse, replace };
 
-// The name of a file while it grows: "<path>.part" beside its final name.
+// What a file is called while it grows.
+enum class PartName {
+  by_path,  // "<path>.part": what stands there may be a recording that was not finished
+  own,      // "<path>.<8 digits>.part": for what is of no use before it is whole, and is made anew
+};
+
+// The name of a file while it grows, beside its final name.
 //
 // Claims the path: throws Error if the directory is missing or not writable, if
 // `path` exists (unless `replace`), or if an unfinished recording stands there
@@ -18,7 +24,8 @@ enum class Existing { refuse, replace };
 // takes it. Creates the part file, empty, so that two recorders can't share one path.
 class OutputFile {
  public:
-  OutputFile(std::string path, Existing existing, FileCalls& calls = system_file_calls());
+  OutputFile(std::string path, Existing existing, FileCalls& calls = system_file_calls(),
+             PartName part = PartName::by_path);
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   // An unsealed file that is still empty is removed; one with data stays.

@@ -15,15 +15,22 @@
 
 namespace spillway {
 
+// In the place of the time at which a recording began or ended: nobody knows it, as in files of
+// others. It reads back as empty.
+inline constexpr const char* unknown_time = "unknown";
+
 // What is known about a recording before its first sample.
 struct RecordingInfo {
   std::string title = {};
-  std::string start_time = {};     // UTC, ISO 8601 ("2026-05-04T10:44:18.529Z"); empty: now
+  // UTC, ISO 8601 ("2026-05-04T10:44:18.529Z"), or unknown_time; empty: now
+  std::string start_time = {};
   std::string configuration = {};  // the YAML text that ran, as given; empty: none
   std::string provenance =
       {};  // what made the derived streams: nodes and their parameters, JSON text
   std::vector<StreamInfo> streams = {};
-  std::string state = {};  // of every node at the first sample, opaque bytes; empty: as made new
+  // Of every node at the first sample, opaque bytes (to_bytes of a GraphSnapshot); empty: as made
+  // new.
+  std::string state = {};
 };
 
 // Something that happened, for the recording to tell later.
@@ -50,7 +57,7 @@ struct Ending {
   std::string reason = {};  // one line; empty for a normal stop
   // recover() ended it, not whoever recorded it; `reason` says how far it goes.
   bool recovered = false;
-  // UTC, ISO 8601; empty: now, or, of a recovered one, unknown.
+  // UTC, ISO 8601, or unknown_time; empty: now, or, of a recovered one, unknown.
   std::string end_time = {};
 };
 
@@ -80,9 +87,18 @@ class Sink {
   virtual void begin(const RecordingInfo& info) = 0;
 
   // `chunk` as StreamReader::read gave it, its samples in `block`, and the set of
-  // calibrations it names. Chunks without samples, but with losses, come too.
+  // calibrations it names. Chunks without samples, but with losses, come too, or what they tell
+  // would be forgotten: throws Error, before it takes anything, if a chunk or gap does not begin
+  // where the last one of the stream ended.
   virtual void append(std::size_t stream, const Chunk& chunk, const Block& block,
                       const CalibrationSet& calibrations) = 0;
+
+  // So many frames of such a stream, from a row divisible by it on, are best appended at once: they
+  // are then written from where they are. 0: it makes no difference. Any time.
+  [[nodiscard]] virtual std::size_t best_frames(const StreamInfo& info) const {
+    static_cast<void>(info);
+    return 0;
+  }
 
   // Samples that are not in this recording although they were read, or that another
   // recording's books name: from the first sample this stream has no word on yet, or in front of
@@ -102,16 +118,33 @@ class Sink {
   // was acknowledged before remains so.
   virtual void flush() = 0;
 
-  // Flushes, seals and gives the recording its final name.
+  // Flushes, seals and gives the recording its final name. After append, append_gap or flush
+  // threw, it is sealed as incomplete, for that reason unless `ending` has one, even if told
+  // complete: see FirstFailure.
   virtual void close(const Ending& ending) = 0;
 
   // After close, also if it threw: the first sample of the stream that this recording, sealed or
   // recovered, may say nothing of; every one before is recorded in it, or named.
   [[nodiscard]] virtual SampleNumber end(std::size_t stream) const = 0;
 
-  // After close() because the disk was full: goes on in another file with the same streams, if this
-  // kind of sink can, and there is room. What came meanwhile is the caller's to tell, by
-  // append_gap. Throws Error if that file can't be made for another reason than room.
+  // Whether what it writes to is as large, or as old, as it may be: then whoever records calls
+  // go_on() at a place of its choice. Asked behind a flush.
+  [[nodiscard]] virtual bool is_due() { return false; }
+
+  // If this kind of sink can: closes what it writes to as close({}) does, and goes on in another
+  // file that `info` describes, with `log` in front of other lines of the log. Streams count as in
+  // that info from here on; those of the same name go on, others may come and go. Also after
+  // close() because the disk was full: that is the file that resume() begins. False: it can't, and
+  // nothing has changed. Throws what close() throws; then streams count as before.
+  virtual bool go_on(const RecordingInfo& info, const std::vector<std::string>& log) {
+    static_cast<void>(info);
+    static_cast<void>(log);
+    return false;
+  }
+
+  // After close() because the disk was full: goes on in another file, if this kind of sink can, and
+  // there is room. What came meanwhile is the caller's to tell, by append_gap. Throws Error if that
+  // file can't be made for another reason than room.
   virtual Resumed resume() { return Resumed::never; }
 
   // Bytes that may still be written where it lies; none: unknown, or it takes care of room itself.

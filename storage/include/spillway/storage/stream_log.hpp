@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -62,7 +63,13 @@ struct RecordedCounts {
 // how long a recording is. One thread at a time.
 class StreamLog {
  public:
-  // `set`: what chunk.calibrations names.
+  // Throws Error that names `where` and `stream` unless it begins where the last chunk or gap
+  // ended: else numbers would be in neither a segment nor a gap, or in two. Also if it does not add
+  // up.
+  void check(const Chunk& chunk, const std::string& where, const std::string& stream) const;
+  void check(const Gap& gap, const std::string& where, const std::string& stream) const;
+
+  // What check() lets pass. `set`: what chunk.calibrations names.
   void add(const Chunk& chunk, const CalibrationSet& set);
 
   // Samples that no chunk tells of, from where the last chunk or gap ended; gap.count =
@@ -86,6 +93,7 @@ class StreamLog {
 
  private:
   void add_gap(Gap gap);
+  void check_begin(std::uint64_t sample, const std::string& where, const std::string& stream) const;
   void begin_at(std::uint64_t sample);
 
   RecordedCounts counts_;

@@ -1,0 +1,83 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "commands.hpp"
+#include "run.hpp"
+#include "spillway/channels/error.hpp"
+#include "spillway/engine/calibration_file.hpp"
+#include "spillway/storage/calibration_sidecar.hpp"
+#include "spillway/storage/recording.hpp"
+
+namespace spillway::apps {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string samples_of(const CalibrationRecord& record) {
+  if (record.to_sample)
+    return fmt::format("samples {} to {}", record.from_sample, *record.to_sample - 1);
+  return record.from_sample == 0 ? "all samples"
+                                 : fmt::format("from sample {}", record.from_sample);
+}
+
+void print(const std::vector<CalibrationRecord>& records) {
+  for (const CalibrationRecord& record : records)
+    tell(stdout, "{}/{}, {}: {}{}{}{}\n", record.stream, record.channel, samples_of(record),
+         describe(record.calibration), record.unit.empty() ? "" : " in " + record.unit,
+         record.reason.empty() ? "" : " (" + record.reason + ")",
+         record.added.empty() ? "" : ", added " + record.added);
+}
+
+Json json_of(const std::vector<CalibrationRecord>& records) {
+  Json all = Json::array();
+  for (const CalibrationRecord& record : records) {
+    Json json{{"stream", record.stream},
+              {"channel", record.channel},
+              {"from_sample", record.from_sample}};
+    if (record.to_sample) json["to_sample"] = *record.to_sample;
+    json["calibration"] = describe(record.calibration);
+    json["unit"] = record.unit;
+    json["reason"] = record.reason;
+    json["added"] = record.added;
+    all.push_back(std::move(json));
+  }
+  return all;
+}
+
+}  // namespace
+
+int calibrate(const CalibrateArguments& arguments) {
+  std::vector<std::string> remarks;
+  if (!arguments.calibrations.empty())
+    remarks = append_calibrations(arguments.path, read_calibrations(arguments.calibrations),
+                                  foreign(arguments.foreign));
+  else if (arguments.list)  // Of what is no recording, or another one, there is no list.
+    static_cast<void>(
+        Recording::open(arguments.path, OpenOptions{.foreign = foreign(arguments.foreign)}));
+  else
+    throw Error(fmt::format("{}: nothing to do: name a YAML file of calibrations, or use --list",
+                            arguments.path));
+  const std::vector<CalibrationRecord> records = appended_calibrations(arguments.path);
+  const std::string sidecar = calibration_sidecar_of(arguments.path);
+  if (arguments.json) {
+    tell(stdout, "{}\n",
+         Json{{"recording", arguments.path},
+              {"file", sidecar},
+              {"calibrations", json_of(records)},
+              {"remarks", remarks}}
+             .dump(2, ' ', false, Json::error_handler_t::replace));
+  } else {
+    tell(stdout, "{}: {} calibration{} appended\n", sidecar, records.size(),
+         records.size() == 1 ? "" : "s");
+    print(records);
+    for (const std::string& remark : remarks) tell(stderr, "note: {}\n", remark);
+  }
+  return 0;
+}
+
+}  // namespace spillway::apps

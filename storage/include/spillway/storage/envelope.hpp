@@ -1,0 +1,47 @@
+// Lowest and highest values of a channel at several resolutions: what fits a screen.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "spillway/channels/quality.hpp"
+#include "spillway/storage/ranges.hpp"
+#include "spillway/storage/recording.hpp"
+
+namespace spillway {
+
+enum class EnvelopeOf : std::uint8_t { calibrated, raw };
+
+// What a run of rows comes down to. Bad samples that are missing, and NaN, are not among low,
+// high, mean and count.
+struct EnvelopeBin {
+  double low = std::numeric_limits<double>::quiet_NaN();  // NaN if there is no value
+  double high = std::numeric_limits<double>::quiet_NaN();
+  double mean = std::numeric_limits<double>::quiet_NaN();
+  std::uint64_t count = 0;
+  Quality quality;  // of all rows: the worst verdict and all reasons
+};
+
+// Bins of equally many rows; those of the last one of a segment may be fewer. A bin never covers
+// rows of two segments: each segment begins a bin, so that gaps stay visible.
+struct EnvelopeLevel {
+  std::uint64_t rows_per_bin = 1;
+  std::vector<EnvelopeBin> bins;
+  std::vector<std::uint64_t> first_rows;  // of each bin
+  std::vector<std::size_t> segments;      // the bin that each segment begins
+};
+
+// `rows` of a channel in about `bins` bins, at least one for each segment. Reads each row once.
+// O(rows); allocates O(bins + segments). Throws Error as Recording.
+[[nodiscard]] EnvelopeLevel envelope(const Recording& recording, std::size_t stream,
+                                     std::size_t channel, const RowRange& rows, std::size_t bins,
+                                     EnvelopeOf what = EnvelopeOf::calibrated);
+
+// The finest, and each from the one before, of `factor` of its bins; until `fewest` bins, or one a
+// segment, are left. O(bins of the finest). Throws Error if factor < 2.
+[[nodiscard]] std::vector<EnvelopeLevel> coarser(EnvelopeLevel finest, std::size_t factor,
+                                                 std::size_t fewest);
+
+}  // namespace spillway

@@ -1,0 +1,40 @@
+// How to read files that were not made here, where they do not say it themselves.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "spillway/channels/error.hpp"
+#include "spillway/channels/rate.hpp"
+
+namespace spillway {
+
+// NumPy files, WAVE files, raw data with a sidecar and plain tables are read as recordings: by
+// their content, whatever their names. Everything here is about those that leave it open; a
+// recording made by a sink ignores it. What contradicts the file is an Error.
+struct Foreign {
+  // Of .npy files, which need it, and of tables whose first column is a sample, not a time.
+  std::optional<Rate> rate = {};
+  // Of channels, in their order; empty: as the file says, else "ch0", "ch1", ...
+  std::vector<std::string> names = {};
+  std::string unit = "1";  // of all channels whose unit the file does not say
+  // Of tables. 0: found out from the first lines: one of , ; tab, and '.' or ','.
+  char separator = 0;
+  char decimal = 0;
+  // The unit of the first column of a table that holds plain numbers as times: 1 is seconds.
+  double time_unit_s = 1.0;
+};
+
+// Thrown where a file leaves open what Foreign can say, so that a program can tell how to say it.
+class LeftOpen : public Error {
+ public:
+  enum class Needed { rate, separator_or_decimal };
+  LeftOpen(Needed needed, const std::string& message) : Error(message), needed_(needed) {}
+  [[nodiscard]] Needed needed() const noexcept { return needed_; }
+
+ private:
+  Needed needed_;
+};
+
+}  // namespace spillway
