@@ -12,7 +12,7 @@ target_compile_options(spillway_options INTERFACE
   -ffp-contract=off)
 if(SPILLWAY_SANITIZE)
   target_compile_options(spillway_options INTERFACE
-    -fsanitize=${SPILLWAY_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g
+    -fsanitize=${SPILLWAY_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1
     # g++ 12 under sanitizers sees uninitialised members inside its own <regex>.
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(spillway_options INTERFACE -fsanitize=${SPILLWAY_SANITIZE})

@@ -294,15 +294,17 @@ std::vector<std::string> Engine::names() const {
 
 void Engine::record(RecordOptions options, std::vector<Signal> signals) {
   impl_->must_be_building("record");
+  // Numbered files have names of their own, which the second recorder finds taken.
   const auto path = std::filesystem::absolute(options.path).lexically_normal();
-  if (std::ranges::find(impl_->paths, path) != impl_->paths.end())
+  const bool has_path = !options.split.any();
+  if (has_path && std::ranges::find(impl_->paths, path) != impl_->paths.end())
     throw Error(
         fmt::format("{}: another recording of this run has that path already; each needs "
                     "one of its own",
                     options.path));
   record(sink_for(options, [this](const FileNote& note) { impl_->publish(note); }), options.flush,
          std::move(signals));
-  impl_->paths.push_back(path);
+  if (has_path) impl_->paths.push_back(path);
 }
 
 void Engine::record(std::unique_ptr<Sink> sink, std::chrono::nanoseconds flush,

@@ -27,10 +27,12 @@ using GoOn = std::function<bool(const ReplayProgress&)>;
 constexpr const char* checkpoint_format = "Spillway replay checkpoint 1";
 constexpr std::size_t copied_frames = 4096;
 
-// Of the blocks of all outputs that wait to be written: each output has two to four.
+// What one block of each output may take together where blocks are copied, and how many each has.
 constexpr std::size_t most_output_bytes = std::size_t{12} << 20;
-// Of those that are written from where they are, of which there are two.
+constexpr std::size_t blocks = 4;
+// The same where they are written from where they are.
 constexpr std::size_t most_whole_bytes = std::size_t{40} << 20;
+constexpr std::size_t whole_blocks = 2;
 
 // In blocks as its sink likes them best, if they are not too large, or else in such as stay in the
 // cache from one thread to the other.
@@ -46,6 +48,7 @@ ReplayPlan in_blocks(ReplayPlan plan, const Sink& sink) {
     const std::size_t best = whole <= most_whole_bytes ? sink.best_frames(output.info) : 0;
     output.block_frames =
         best > 0 ? best : std::clamp<std::size_t>(std::min(share, fitting), 16, 16384);
+    output.blocks = best > 0 ? whole_blocks : blocks;
   }
   return plan;
 }

@@ -7,10 +7,6 @@ namespace spillway {
 
 namespace {
 
-// Of an output: large ones are in use by turns.
-constexpr std::size_t large_frames = 16384;
-constexpr std::size_t most_blocks = 4;
-constexpr std::size_t most_large_blocks = 2;
 constexpr std::size_t most_items = 256;
 
 }  // namespace
@@ -84,8 +80,9 @@ void ReplayLane::put(std::size_t output, const Chunk& chunk, Block& block,
   {
     std::unique_lock lock(mutex_);
     std::vector<Block>& free = free_[output];
-    const std::size_t most = block.frames() > large_frames ? most_large_blocks : most_blocks;
-    changed_.wait(lock, [&] { return stop_ || !free.empty() || made_[output] < most - 1; });
+    // One is that which the node fills.
+    const std::size_t most = plan_.outputs[output].blocks - 1;
+    changed_.wait(lock, [&] { return stop_ || !free.empty() || made_[output] < most; });
     if (stop_) throw Stopped{};
     if (free.empty()) {
       ++made_[output];

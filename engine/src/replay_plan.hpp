@@ -41,6 +41,7 @@ struct ReplayPlan {
     std::optional<SampleNumber> begin;
     CalibrationSet calibrations;   // of nodes
     std::size_t block_frames = 0;  // that it is written in
+    std::size_t blocks = 0;        // of these, in use by turns
   };
   std::vector<Part> parts;
   std::vector<Output> outputs;

@@ -159,13 +159,11 @@ void ExponentialAverageFilter::frame(double alpha, const double* x, const Qualit
                                      Quality* q_out) noexcept {
   constexpr Quality bad_missing(Verdict::bad, Quality::missing);
   for (std::size_t l = 0; l < lanes_; ++l) {
-    const Quality input = q_in[l];
     const double value = x[l];
     const bool valid = std::isfinite(value);
+    const Quality input = valid ? q_in[l] : merge(q_in[l], bad_missing);
     q_out[l] = merge(input, carried_.at(l));
-    if (!valid) q_out[l] = merge(q_out[l], bad_missing);
-    if (!valid || !input.is_good())
-      add_cause(l, input.reasons() | (valid ? Quality::none : Quality::missing));
+    remember(l, input);
     if (valid) {
       held_[l] = value;
       if (primed_[l] == 0) {
@@ -188,16 +186,14 @@ void ExponentialAverageFilter::frame(double alpha, const double* x, const Qualit
 void ExponentialAverageFilter::drop_overflow(std::size_t lane, double& y, Quality& q) noexcept {
   if (std::isfinite(y)) return;
   y = nan_value;
-  q = merge(q, Quality(Verdict::bad, Quality::out_of_range));
+  constexpr Quality bad_out_of_range(Verdict::bad, Quality::out_of_range);
+  q = merge(q, bad_out_of_range);
   average_[lane] = 0.0;
-  add_cause(lane, Quality::out_of_range);
+  remember(lane, bad_out_of_range);
 }
 
-// What the current input leaves behind in later outputs.
-void ExponentialAverageFilter::add_cause(std::size_t lane, unsigned reasons) noexcept {
-  carried_.note(lane,
-                merge(unsettled, Quality(Verdict::suspect, static_cast<std::uint8_t>(reasons))),
-                1 + settling_);
+void ExponentialAverageFilter::remember(std::size_t lane, Quality input) noexcept {
+  carried_.note(lane, quality_of_remembered(input), 1 + settling_);
 }
 
 void ExponentialAverageFilter::reset() noexcept {

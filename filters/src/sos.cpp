@@ -22,10 +22,8 @@ constexpr std::uint64_t longest_simulation = std::uint64_t{1} << 20;
 constexpr std::size_t run_of(std::size_t lanes) { return std::max<std::size_t>(64, 256 / lanes); }
 constexpr Quality bad_missing(Verdict::bad, Quality::missing);
 
-// What outputs carry while a cause in the past has not settled.
-constexpr Quality settling_from(std::uint8_t reasons) {
-  return Quality(Verdict::suspect, static_cast<std::uint8_t>(reasons | Quality::transient));
-}
+constexpr Quality bad_out_of_range(Verdict::bad, Quality::out_of_range);
+constexpr Quality unsettled(Verdict::suspect, Quality::transient);
 
 // c0 + c1/z + c2/z^2 at z = exp(i w), |w| <= pi / 2. The sum at 0 Hz is split off: near
 // 0 Hz the terms cancel almost entirely.
@@ -327,7 +325,7 @@ void SosFilter::put_qualities(std::span<const Quality> in, Quality* out) noexcep
 // Of the current output; later ones carry what is wrong with the input.
 Quality SosFilter::quality_of(std::size_t lane, Quality input) noexcept {
   const Quality output = merge(input, carried_.at(lane));
-  if (!input.is_good()) carried_.note(lane, settling_from(input.reasons()), 1 + settling_);
+  carried_.note(lane, quality_of_remembered(input), 1 + settling_);
   return output;
 }
 
@@ -352,8 +350,8 @@ void SosFilter::frame(const double* x, const Quality* q_in, double* y, Quality* 
   for (std::size_t l = 0; l < lanes_; ++l) {
     const bool overflow = lost_[l] == 0 && !std::isfinite(y[l]);
     if (overflow) {
-      q_out[l] = merge(q_out[l], Quality(Verdict::bad, Quality::out_of_range));
-      carried_.note(l, settling_from(Quality::out_of_range), 1 + settling_);
+      q_out[l] = merge(q_out[l], bad_out_of_range);
+      carried_.note(l, quality_of_remembered(bad_out_of_range), 1 + settling_);
     }
     if (overflow || lost_[l] != 0) {
       y[l] = nan_value;
@@ -373,12 +371,12 @@ void SosFilter::reset() noexcept {
   const bool steady = options_.initial == Initial::steady;
   std::ranges::fill(primed_, steady ? 0 : 1);
   unprimed_ = steady ? lanes_ : 0;
-  if (!steady) carried_.note_all(settling_from(Quality::none), settling_);
+  if (!steady) carried_.note_all(unsettled, settling_);
 }
 
 void SosFilter::gap() noexcept {
   if (options_.gap == GapPolicy::reset) reset();
-  carried_.note_all(settling_from(Quality::none), settling_);
+  carried_.note_all(unsettled, settling_);
 }
 
 void SosFilter::take_over(SosFilter& before) noexcept {
@@ -395,7 +393,7 @@ void SosFilter::take_over(SosFilter& before) noexcept {
   last_output_.swap(before.last_output_);
 
   if (sos_ != before.sos_) {
-    carried_.note_all(settling_from(Quality::none), settling_);
+    carried_.note_all(unsettled, settling_);
     const bool near = std::ranges::equal(before.sos_.sections, sos_.sections, are_near);
     for (std::size_t l = 0; l < lanes_; ++l)
       if (!near || !go_on(before, l)) start_at(l, last_input_[l], last_output_[l]);

@@ -310,6 +310,7 @@ Quality NodeModel::left_by(double x, Quality q, bool is_past) const {
   if (!is_past || q.is_good()) return q;
   if (shape_ == Shape::integral)
     return Quality(std::min(q.verdict(), Verdict::suspect), q.reasons());
+  if (q.verdict() == Verdict::interpolated) return q;
   return merge(unsettled, Quality(Verdict::suspect, q.reasons()));
 }
 

@@ -172,7 +172,9 @@ TEST_CASE("the outputs that remember a bad input say so, exactly as many as sett
   REQUIRE(n > 5);
   Signal in{std::vector<double>(2 * 10 * n, 1.0), std::vector<Quality>(2 * 10 * n), 2};
   in.quality[2 * 3] = Quality(Verdict::bad, Quality::out_of_range);
-  in.quality[2 * 6] = Quality(Verdict::interpolated, Quality::time_uncertain);
+  in.quality[2 * 6] = Quality(Verdict::suspect, Quality::time_uncertain);
+  const std::size_t point = 4 * n;
+  in.quality[2 * point] = Quality(Verdict::interpolated, Quality::implausible);
   const Signal out = run(filter, in);
   for (std::size_t k = 0; k < 10 * n; ++k) {
     std::uint8_t reasons = 0;
@@ -180,6 +182,7 @@ TEST_CASE("the outputs that remember a bad input say so, exactly as many as sett
     if (k > 6 && k <= 6 + n) reasons |= Quality::transient | Quality::time_uncertain;
     Quality expected = in.quality[2 * k];
     if (reasons != 0) expected = merge(expected, Quality(Verdict::suspect, reasons));
+    if (k > point && k <= point + n) expected = in.quality[2 * point];  // no doubt
     REQUIRE(out.quality[2 * k] == expected);
     REQUIRE(out.quality[2 * k + 1].is_good());
   }

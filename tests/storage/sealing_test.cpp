@@ -355,10 +355,12 @@ class LookingFiles final : public FaultyFiles {
 }  // namespace
 
 TEST_CASE("a look at a recording sees it while it is sealed, whatever meets whatever") {
-  const auto [format, durability] =
+  const auto kind =
       GENERATE(values<std::pair<Format, Durability>>({{Format::hdf5, Durability::process},
                                                       {Format::hdf5, Durability::none},
                                                       {Format::csv, Durability::process}}));
+  const Format format = kind.first;
+  const Durability durability = kind.second;
   const std::uint64_t seed = new_seed();
   CAPTURE(seed, static_cast<int>(format), static_cast<int>(durability));
   std::mt19937_64 random(seed);

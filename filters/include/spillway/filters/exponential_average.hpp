@@ -41,7 +41,8 @@ struct ExponentialAverage {
 // Quality: output k has the quality of input k. A cause in the past adds Suspect, transient
 // and the cause's own reasons, until it weighs a thousandth: for settling() samples or, where
 // alpha follows the time, nanoseconds
-//   - behind an input that is not Good or not valid, in its lane;
+//   - behind an input that is Suspect, Bad or not valid, in its lane (behind an Interpolated
+//     one: what it is);
 //   - behind a gap, whatever the policy;
 //   - from the start of the stream or a reset, unless Initial::steady.
 //
@@ -86,7 +87,7 @@ class ExponentialAverageFilter {
   void frame(double alpha, const double* x, const Quality* q_in, double* y,
              Quality* q_out) noexcept;
   void drop_overflow(std::size_t lane, double& y, Quality& q) noexcept;
-  void add_cause(std::size_t lane, unsigned reasons) noexcept;
+  void remember(std::size_t lane, Quality input) noexcept;
 
   ExponentialAverage parameters_;
   std::size_t lanes_ = 1;

@@ -95,6 +95,13 @@ class QualitySpan {
   std::vector<std::uint64_t> until_;  // [kind * lanes + lane]
 };
 
+// What an input of quality `input` leaves in the later outputs of a filter that remembers it for
+// ever, fading, until they have settled. What is interpolated is no cause for doubt.
+[[nodiscard]] constexpr Quality quality_of_remembered(Quality input) noexcept {
+  if (input.verdict() <= Verdict::interpolated) return input;
+  return Quality(Verdict::suspect, static_cast<std::uint8_t>(input.reasons() | Quality::transient));
+}
+
 // What a NaN of quality `input` leaves in the outputs of a window that ignores it: these have a
 // value, but one of fewer samples.
 [[nodiscard]] constexpr Quality quality_of_ignored(Quality input) noexcept {

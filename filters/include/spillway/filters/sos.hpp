@@ -88,7 +88,8 @@ struct SosOptions {
 //
 // Quality: output k has the quality of input k. A cause in the past adds
 // Suspect, transient and the cause's own reasons, for settling_samples outputs
-//   - behind an input that is not Good or not valid, in its lane;
+//   - behind an input that is Suspect, Bad or not valid, in its lane (behind an Interpolated
+//     one: what it is);
 //   - behind a gap, whatever the policy;
 //   - from the start of the stream or a reset, unless Initial::steady.
 //
