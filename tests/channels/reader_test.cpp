@@ -94,7 +94,7 @@ TEST_CASE("a read gives what fits, from the cursor on, and says why it stopped")
   CHECK(reader.accounting() == Accounting{{25}, {25}, {0}, {0}, {0}});
 }
 
-TEST_CASE("a gap ends a read; the next one tells its size and cause") {
+TEST_CASE("a gap ends a read, and the next one tells its size and cause") {
   Numbered s;
   auto reader = s.reader();
   s.push(10);

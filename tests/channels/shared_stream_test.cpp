@@ -228,7 +228,7 @@ TEST_CASE("files whose names no stream can have are not listed") {
   CHECK_FALSE(listed);
 }
 
-TEST_CASE("a name belongs to one living process; that of a dead one is taken over") {
+TEST_CASE("a name belongs to one living process, and that of a dead one is taken over") {
   const Cleaned shared;
   Signal published;
   Signal never;

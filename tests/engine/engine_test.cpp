@@ -244,7 +244,7 @@ TEST_CASE("a sink that fails ends its recording, says so, and nothing else") {
   CHECK(has_event(events, EventKind::recording_failed));
 }
 
-TEST_CASE("a source that throws is told; what it produced is recorded") {
+TEST_CASE("a source that throws is told, and what it produced is recorded") {
   Engine engine;
   Subscription& events = engine.subscribe();
   const auto source = engine.add_channel<double>(channel("x"));

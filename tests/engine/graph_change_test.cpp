@@ -355,7 +355,7 @@ TEST_CASE("nodes that are the same go on without a change of a bit") {
   CHECK(few.quality == changed_few.quality);
 }
 
-TEST_CASE("a node that goes gives no more samples; when it comes back, its stream goes on") {
+TEST_CASE("a node that goes gives no more samples, and when it comes back, its stream goes on") {
   Engine engine(with_threads(0));
   const auto x = engine.add_channel<double>(channel("x"));
   (void)engine.graph().add(gain(2.0), x, "y");

@@ -140,7 +140,7 @@ TEST_CASE("entries that nobody takes are counted, and the log goes on behind the
   CHECK(log.log.dropped == turns - 1024);
 }
 
-TEST_CASE("a function that throws is told with what it said; the rest of the graph goes on") {
+TEST_CASE("a function that throws is told with what it said, and the rest of the graph goes on") {
   const std::size_t threads = GENERATE(0U, 1U);
   CAPTURE(threads);
   Engine engine(with_threads(threads));

@@ -921,7 +921,7 @@ TEST_CASE("a master shows the numbered files of a recording as one") {
                  "run"));
 }
 
-TEST_CASE("two recorders can't share a path, numbered or not; a run without samples is whole") {
+TEST_CASE("two recorders can't share a path, numbered or not, and a run without samples is whole") {
   TemporaryDirectory directory;
   Engine engine;
   const auto x = engine.add_channel<double>(channel("x"));

@@ -46,14 +46,14 @@ Signal by_definition(const ExponentialAverage& p, const Signal& in,
                      const std::vector<std::size_t>& gaps) {
   struct Cause {
     std::uint64_t until;  // exclusive
-    std::uint8_t reasons;
+    Quality leaves;
   };
   Signal out = in;
   std::vector<Cause> causes;
   long double y = 0.0L;
   double held = 0.0;
   bool primed = p.initial == Initial::zero;
-  if (primed) causes.push_back({clock[0] + settling, Quality::transient});
+  if (primed) causes.push_back({clock[0] + settling, unsettled});
   for (std::size_t k = 0; k < in.values.size(); ++k) {
     bool restarted = k == 0;
     for (const std::size_t gap : gaps) {
@@ -65,18 +65,18 @@ Signal by_definition(const ExponentialAverage& p, const Signal& in,
         held = 0.0;
         primed = p.initial == Initial::zero;
       }
-      causes.push_back({clock[k] + settling, Quality::transient});
+      causes.push_back({clock[k] + settling, unsettled});
     }
     const double x = in.values[k];
     const bool valid = std::isfinite(x);
-    Quality q = in.quality[k];
+    const Quality input = valid ? in.quality[k] : merge(in.quality[k], bad_missing);
+    Quality q = input;
     for (const Cause& c : causes)
-      if (clock[k] < c.until) q = merge(q, Quality(Verdict::suspect, c.reasons));
-    if (!valid) q = merge(q, bad_missing);
-    if (!valid || !in.quality[k].is_good())
-      causes.push_back({clock[k] + settling + 1,
-                        static_cast<std::uint8_t>(in.quality[k].reasons() | Quality::transient |
-                                                  (valid ? Quality::none : Quality::missing))});
+      if (clock[k] < c.until) q = merge(q, c.leaves);
+    const bool is_doubtful = input.verdict() > Verdict::interpolated;
+    causes.push_back(
+        {clock[k] + settling + 1,
+         is_doubtful ? merge(unsettled, Quality(Verdict::suspect, input.reasons())) : input});
     const long double alpha = p.alpha > 0.0 || !restarted ? alphas[k] : 0.0L;
     if (valid) held = x;
     if (valid && !primed) {

@@ -161,7 +161,7 @@ TEST_CASE("entries of every kind read back from the log's JSON") {
   CHECK(through(GraphBegin{}).spec.nodes.empty());
 }
 
-TEST_CASE("of a function the log keeps the name; whoever reads it must give its code") {
+TEST_CASE("of a function the log keeps the name, and whoever reads it must give its code") {
   const Function twice{"twice", [](ConstFrames, Frames) {}, {"a"}, "V"};
   const GraphSpec spec{{{"f", {"s"}, twice, {}, 0}}};
   const std::string line = to_json({0, GraphBegin{{"s"}, spec}});

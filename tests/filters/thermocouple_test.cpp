@@ -281,7 +281,8 @@ TEST_CASE("a thermocouple's temperature counts from that of its cold junction") 
   }
 }
 
-TEST_CASE("a voltage or a cold junction off the table is bad, calibration; what is missing, not") {
+TEST_CASE(
+    "a voltage or a cold junction off the table is bad, calibration, and what is missing is not") {
   ThermocoupleFilter filter({K, 0.0}, 2);
   const Signal out =
       run_to(filter,

@@ -467,7 +467,7 @@ TEST_CASE("CsvSink: the ending is recorded") {
         Json{{"complete", false}, {"reason", "source \"a\" vanished"}});
 }
 
-TEST_CASE("CsvSink: one stream only, good names, UTF-8; nothing is left behind") {
+TEST_CASE("CsvSink: one stream only, good names, UTF-8, and nothing is left behind") {
   const TemporaryDirectory directory;
   const std::string path = directory / "run.csv";
   StreamInfo info = make_info({SampleType::int8});

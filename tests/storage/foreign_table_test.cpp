@@ -234,7 +234,7 @@ TEST_CASE("a rate makes the first column samples, and must not contradict it") {
 }
 
 TEST_CASE(
-    "blank cells are missing; text and other numbers of columns are refused with their line") {
+    "blank cells are missing, but text and other numbers of columns are refused with their line") {
   const TextTable table("time,x,y\n0,,1\n1,NaN,nan\n2,3,NA\n3,inf,-Infinity\n");
   CHECK(qualities(table.recording(), 0) ==
         std::vector<Quality>{missing, missing, Quality::good(), Quality::good()});

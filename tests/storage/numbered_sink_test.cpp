@@ -63,7 +63,7 @@ void flush(NumberedSink& sink, const RecordingInfo& info,
 
 }  // namespace
 
-TEST_CASE("NumberedSink: every file is a recording; numbers, calibration and stamps go on") {
+TEST_CASE("NumberedSink: every file is a recording, and numbers, calibration and stamps go on") {
   const TemporaryDirectory directory;
   StreamInfo info = make_info({SampleType::float64});
   info.channels[0].calibration = Linear{2.0, 1.0};
@@ -347,7 +347,7 @@ TEST_CASE("NumberedSink: goes on in the next file when there is room, and not be
   CHECK(recording.streams().at(0).counts.recorded == 10);
 }
 
-TEST_CASE("Hdf5Master: shows all files as one; a file that is gone reads as Bad") {
+TEST_CASE("Hdf5Master: shows all files as one, and a file that is gone reads as Bad") {
   const TemporaryDirectory directory;
   const std::uint64_t seed = new_seed();
   CAPTURE(seed);

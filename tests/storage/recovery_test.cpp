@@ -249,7 +249,7 @@ TEST_CASE("recovery: from a journal that ends anywhere, nothing wrong comes") {
   CHECK(recovered > 5);
 }
 
-TEST_CASE("recovery: rows of damaged chunks are Bad, missing, and named; all others are right") {
+TEST_CASE("recovery: rows of damaged chunks are Bad, missing, and named, all others are right") {
   const int compression = GENERATE(0, 3);
   const Plain from(Rate(1000, 1), compression);
   FileCalls& calls = system_file_calls();
