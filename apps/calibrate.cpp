@@ -2,13 +2,16 @@
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "commands.hpp"
 #include "run.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/engine/calibration_file.hpp"
+#include "spillway/engine/replay.hpp"
 #include "spillway/storage/calibration_sidecar.hpp"
 #include "spillway/storage/recording.hpp"
 
@@ -49,13 +52,26 @@ Json json_of(const std::vector<CalibrationRecord>& records) {
   return all;
 }
 
+std::vector<std::string> append(const CalibrateArguments& arguments) {
+  std::vector<CalibrationRecord> records = read_calibrations(arguments.calibrations);
+  const Foreign options = foreign(arguments.foreign);
+  const std::set<std::string> derived =
+      recorded_nodes(Recording::open(arguments.path, OpenOptions{.foreign = options}));
+  for (const CalibrationRecord& record : records)
+    if (derived.contains(record.stream))
+      throw Error(fmt::format(
+          "{}: '{}' was made by a node of the graph, in its units; calibrate what it was made of, "
+          "then replay with --complete",
+          arguments.path, record.stream));
+  return append_calibrations(arguments.path, std::move(records), options);
+}
+
 }  // namespace
 
 int calibrate(const CalibrateArguments& arguments) {
   std::vector<std::string> remarks;
   if (!arguments.calibrations.empty())
-    remarks = append_calibrations(arguments.path, read_calibrations(arguments.calibrations),
-                                  foreign(arguments.foreign));
+    remarks = append(arguments);
   else if (arguments.list)  // Of what is no recording, or another one, there is no list.
     static_cast<void>(
         Recording::open(arguments.path, OpenOptions{.foreign = foreign(arguments.foreign)}));

@@ -59,7 +59,7 @@ std::uint64_t samples_per_bin(const StreamInfo& stream, const ExportArguments& a
   const std::uint64_t samples = r.down * results / r.up;
   if (r.down * results % r.up != 0 || samples < 2)
     throw Error(fmt::format(
-        "stream '{}': {} of {:g} Hz at --rate {:g} need {:.6g} samples a bin, and it must be a "
+        "stream '{}': {} of {:g} Hz at --rate {:g} need {:.12g} samples a bin, and it must be a "
         "whole number from 2; use --every, or --by filter",
         stream.name, arguments.by, stream.rate->hertz().value, *arguments.rate_hz,
         static_cast<double>(r.down) * static_cast<double>(results) / static_cast<double>(r.up)));

@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "graph_drawing.hpp"
 #include "graph_facts.hpp"
+#include "output.hpp"
 #include "run.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/output_file.hpp"
@@ -111,6 +112,7 @@ void print_json(const GraphFacts& facts, const std::string& path) {
 }
 
 void write_drawing(const GraphFacts& facts, const GraphArguments& arguments) {
+  refuse_same(arguments.output, arguments.path);
   const std::string svg = graph_svg(facts);
   OutputFile file(arguments.output, arguments.force ? Existing::replace : Existing::refuse);
   std::ofstream out(file.part(), std::ios::binary);

@@ -18,12 +18,18 @@ namespace spillway::apps {
 namespace {
 
 Graph graph_alone(GraphSpec spec, Hertz rate) {
+  // The one kind of node that insists on units.
+  const auto is_thermocouple = [](const NodeSpec& node) {
+    return kind_name(node.kind) == "thermocouple";
+  };
+  const bool any_thermocouple = std::ranges::any_of(spec.nodes, is_thermocouple);
   std::set<std::string> ids;
   for (const NodeSpec& node : spec.nodes) ids.insert(node.id);
   std::set<std::string> names;
   std::vector<StreamInfo> streams;
   for (const NodeSpec& node : spec.nodes)
-    for (std::string input : node.inputs) {
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      std::string input = node.inputs[i];
       if (input.starts_with("raw(") && input.ends_with(")"))
         input = input.substr(4, input.size() - 5);
       const auto slash = input.find('/');
@@ -42,8 +48,10 @@ Graph graph_alone(GraphSpec spec, Hertz rate) {
             })) {
           ChannelInfo made;
           made.name = channel;
-          // The one unit that some kind of node insists on.
-          made.unit = "mV";
+          if (is_thermocouple(node) && i > 0)
+            made.unit = "degC";
+          else if (any_thermocouple)
+            made.unit = "mV";
           info.channels.push_back(std::move(made));
         }
     }
@@ -70,11 +78,20 @@ bool is_graph_alone(const YAML::Node& document) {
 }  // namespace
 
 GraphSpec read_graph_alone(const std::string& path) {
-  return graph_from_yaml(read_text(path), path);
+  const std::string text = read_text(path);
+  const YAML::Node document = yaml::parse(text, path);
+  if (document.IsMap() && !document["graph"].IsDefined())
+    throw Error(fmt::format("{}: has no 'graph'", path));
+  return graph_from_yaml(text, path);
 }
 
 GraphFile read_graph(const std::string& path, std::optional<double> rate_hz) {
-  if (rate_hz) return {std::nullopt, graph_alone(read_graph_alone(path), {*rate_hz})};
+  if (rate_hz) {
+    const YAML::Node document = yaml::parse(read_text(path), path);
+    if (document.IsMap() && document["sources"].IsDefined())
+      throw Error(fmt::format("{}: has sources, which tell the rates; leave --rate out", path));
+    return {std::nullopt, graph_alone(read_graph_alone(path), {*rate_hz})};
+  }
   Configuration configuration;
   try {
     configuration = read_configuration(path);

@@ -60,8 +60,7 @@ double last_second(const Recording& recording, std::size_t stream) {
 
 void print_stream(std::FILE* to, const Recording& recording, std::size_t index) {
   const RecordedStream& s = recording.streams()[index];
-  const std::string rate =
-      s.info.rate ? fmt::format("{:g} Hz", s.info.rate->hertz().value) : "irregular";
+  const std::string rate = s.info.rate ? hertz(s.info.rate->hertz().value) : "irregular";
   tell(to, "\n{}: {}, {} samples over {:.3f} s\n", s.info.name, rate, human_count(s.rows),
        last_second(recording, index));
   tell(to, "  produced {} = recorded {} + lost {} + missing {}\n", human_count(s.counts.produced),
@@ -89,10 +88,13 @@ void print_stream(std::FILE* to, const Recording& recording, std::size_t index) 
                              to_string(Quality::from_byte(byte)));
     tell(to, "{}\n    {}\n", line, quality.empty() ? "no samples" : quality);
   }
-  if (s.calibrations.size() > 1)
-    tell(to, "  calibrations change {} times\n", s.calibrations.size() - 1);
+  if (const std::size_t changes = s.calibrations.size(); changes > 1)
+    tell(to, "  calibrations change {}\n",
+         changes == 2 ? fmt::format("at sample {}", s.calibrations.back().from_sample)
+                      : fmt::format("{} times", changes - 1));
   if (!s.anchors.empty())
-    tell(to, "  {} time stamps given by the source\n", human_count(s.anchors.size()));
+    tell(to, "  {} time stamp{} given by the source\n", human_count(s.anchors.size()),
+         s.anchors.size() == 1 ? "" : "s");
   tell(to, "  {} segment{}, {} gap{}\n", human_count(s.segments.size()),
        s.segments.size() == 1 ? "" : "s", human_count(s.gaps.size()),
        s.gaps.size() == 1 ? "" : "s");

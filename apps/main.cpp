@@ -20,12 +20,26 @@
 
 namespace {
 
-// CLI::Range lets "nan" through, which is neither below nor above.
-std::string a_number(const std::string& text) {
-  return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is not a number" : "";
+// CLI::Range lets "nan" through, which is neither below nor above, and tells six decimals of each
+// end.
+auto number_between(double low, double high) {
+  return [low, high](const std::string& text) {
+    const double value = std::strtod(text.c_str(), nullptr);
+    return value >= low && value <= high
+               ? ""
+               : fmt::format("{} is not a number from {:g} to {:g}", text, low, high);
+  };
 }
 
-// CLI::PositiveNumber tells the greatest number there is, in all its digits.
+// CLI::NonNegativeNumber and CLI::PositiveNumber tell the greatest number there is, in all its
+// digits.
+std::string not_negative(const std::string& text) {
+  return std::strtod(text.c_str(), nullptr) >= 0.0 ? "" : text + " is not a number from 0";
+}
+
+// As an unset variable of a shell gives.
+std::string not_empty(const std::string& text) { return text.empty() ? "is empty" : ""; }
+
 std::string above_zero(const std::string& text) {
   const double value = std::strtod(text.c_str(), nullptr);
   return value > 0.0 && std::isfinite(value) ? "" : text + " is not a number above 0";
@@ -179,8 +193,10 @@ int main(int argc, char** argv) {
                    "which: stream/channel, or the name of a stream or of a channel; several with "
                    "commas")
       ->delimiter(',');
-  view_command->add_option("-r,--range", view.range,
-                           "BEGIN:END in seconds, sample numbers (#1000:#2000) or calendar times");
+  view_command
+      ->add_option("-r,--range", view.range,
+                   "BEGIN:END in seconds, sample numbers (#1000:#2000) or calendar times")
+      ->check(not_empty);
   view_command->add_flag("--raw", view.raw, "raw values, without calibration");
   CLI::Option* svg_option =
       view_command->add_option("--svg", view.svg, "draw into this file instead");
@@ -264,9 +280,11 @@ int main(int argc, char** argv) {
       ->add_option("-c,--channels,--streams", exported.channels,
                    "of these only: ecg, ecg/MLII or MLII; default all")
       ->delimiter(',');
-  export_command->add_option("-r,--range", exported.range,
-                             "BEGIN:END, in seconds from the origin, as sample numbers #n:#m, or "
-                             "as times of the calendar");
+  export_command
+      ->add_option("-r,--range", exported.range,
+                   "BEGIN:END, in seconds from the origin, as sample numbers #n:#m, or "
+                   "as times of the calendar")
+      ->check(not_empty);
   CLI::Option* export_every_option =
       export_command->add_option("--every", export_every, "one bin for so many samples")
           ->check(CLI::Range(std::uint64_t{2}, std::uint64_t{1} << 40U));
@@ -277,12 +295,13 @@ int main(int argc, char** argv) {
                        "they are")
           ->check(above_zero)
           ->excludes(export_every_option);
-  export_command
-      ->add_option("--by", exported.by,
-                   "what becomes of a bin: its lowest and highest value, its mean, or what a "
-                   "low-pass against aliases leaves")
-      ->check(CLI::IsMember({"minmax", "mean", "filter"}))
-      ->capture_default_str();
+  CLI::Option* export_by_option =
+      export_command
+          ->add_option("--by", exported.by,
+                       "what becomes of a bin: its lowest and highest value, its mean, or what a "
+                       "low-pass against aliases leaves")
+          ->check(CLI::IsMember({"minmax", "mean", "filter"}))
+          ->capture_default_str();
   export_command->add_flag("--long", exported.long_form,
                            "CSV: a line a value, any number of streams in one file");
   export_command->add_flag("-f,--force", exported.force, "replace files that exist");
@@ -301,6 +320,8 @@ int main(int argc, char** argv) {
   export_command->callback([&] {
     if (*export_every_option) exported.every = export_every;
     if (*export_rate_option) exported.rate_hz = export_rate;
+    if (*export_by_option && !exported.every && !exported.rate_hz)
+      throw spillway::Error("--by says what becomes of bins: ask for them by --every or --rate");
     if (*export_input_rate_option) exported.foreign.rate_hz = export_input_rate;
     status = checked_output(apps::export_recording(exported));
   });
@@ -332,9 +353,11 @@ int main(int argc, char** argv) {
           ->excludes(complete_option);
   replay_command->add_option("--calibration", replay.calibration,
                              "YAML file of calibrations instead of the recorded ones");
-  replay_command->add_option("-r,--range", replay.range,
-                             "BEGIN:END, in seconds from the origin, as sample numbers #n:#m, or "
-                             "as times of the calendar");
+  replay_command
+      ->add_option("-r,--range", replay.range,
+                   "BEGIN:END, in seconds from the origin, as sample numbers #n:#m, or "
+                   "as times of the calendar")
+      ->check(not_empty);
   replay_command
       ->add_option("--outputs", replay.outputs,
                    "nodes that are wanted, and raw streams to be copied beside")
@@ -413,18 +436,16 @@ int main(int argc, char** argv) {
       app.add_subcommand("tail", "Follow a published stream: its samples as they come");
   tail_command->add_option("name", tail.name, "as `spillway channels` shows it")->required();
   tail_command->add_option("-n,--samples", tail.samples, "newest samples to begin with")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative)
       ->capture_default_str();
   CLI::Option* every_option =
       tail_command
           ->add_option("--every", tail_every,
                        "instead of samples, lowest, highest and mean each so many seconds")
-          ->check(CLI::Range(0.01, 86400.0))
-          ->check(a_number);
+          ->check(number_between(0.01, 86400.0));
   CLI::Option* tail_duration_option =
       tail_command->add_option("-d,--duration", tail_duration, "stop after so many seconds")
-          ->check(CLI::NonNegativeNumber)
-          ->check(a_number);
+          ->check(not_negative);
   tail_command->add_flag("--raw", tail.raw, "raw values, without calibration");
   tail_command->footer(
       "CSV on standard output; what is lost or missing is told on lines that begin with #.\n"
@@ -490,8 +511,7 @@ int main(int argc, char** argv) {
                    "directory for the recordings; earlier demos in it are replaced")
       ->capture_default_str();
   demo_command->add_option("-d,--duration", demo.duration_s, "seconds")
-      ->check(CLI::Range(0.5, 3600.0))
-      ->check(a_number)
+      ->check(number_between(0.5, 3600.0))
       ->capture_default_str();
   demo_command->callback([&] { status = apps::demo(demo); });
 

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <filesystem>
 #include <string_view>
 #include <utility>
 
 #include "spillway/channels/error.hpp"
+#include "spillway/storage/calibration_sidecar.hpp"
 #include "spillway/storage/csv_sink.hpp"
 #include "spillway/storage/hdf5_sink.hpp"
 #include "spillway/storage/npy_sink.hpp"
@@ -45,13 +47,23 @@ bool same_file(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-void refuse_input(const std::string& path, const Recording& input) {
-  if (same_file(path, input.path()))
+void refuse_same(const std::string& path, const std::string& input) {
+  if (same_file(path, input))
     throw Error(fmt::format("{}: is the input; choose another name", path));
-  for (const std::string& file : input.other_files())
-    if (same_file(path, file))
-      throw Error(
-          fmt::format("{}: is part of the input, {}; choose another name", path, input.path()));
+}
+
+void refuse_input(const std::string& path, const Recording& input) {
+  refuse_same(path, input.path());
+  std::vector<std::string> files = input.other_files();
+  files.push_back(input.path());
+  files.push_back(calibration_sidecar_of(input.path()));
+  // What belongs to a recording stands beside its files.
+  constexpr std::array beside{"", "-metadata.json", ".json", ".journal"};
+  for (const std::string& file : files)
+    for (const char* suffix : beside)
+      if (same_file(path, file + suffix))
+        throw Error(
+            fmt::format("{}: is part of the input, {}; choose another name", path, input.path()));
 }
 
 OutputSink::OutputSink(OutputOptions options) : options_(std::move(options)) {

@@ -23,7 +23,10 @@ struct OutputOptions {
   std::function<void()> make_room = [] {};  // of begin(), before anything is made
 };
 
-// Throws Error if `path` is a file of the recording, by whatever name.
+// Throws Error if `path` is the file `input`, by whatever name.
+void refuse_same(const std::string& path, const std::string& input);
+
+// Throws Error if `path` is a file of the recording or of what belongs to it, by whatever name.
 void refuse_input(const std::string& path, const Recording& input);
 
 // A sink of one file, or, where "{stream}" is in the path or the format holds one stream and there

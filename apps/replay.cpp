@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -223,8 +224,12 @@ void print_notes(const ReplayReport& report) {
 
 void print_speed(const Run& run) {
   tell(stdout, "{} of data in {}", seconds(run.data_seconds), seconds(run.seconds));
-  if (run.seconds > 0.0 && run.data_seconds > 0.0)
-    tell(stdout, ", {:.3g} times as fast as they came", run.data_seconds / run.seconds);
+  if (run.seconds > 0.0 && run.data_seconds > 0.0) {
+    const double times = run.data_seconds / run.seconds;
+    tell(stdout, ", {} times as fast as they came",
+         times < 100.0 ? fmt::format("{:.3g}", times)
+                       : human_count(static_cast<std::uint64_t>(std::round(times))));
+  }
   tell(stdout, "\n");
 }
 

@@ -10,6 +10,7 @@
 
 #include "commands.hpp"
 #include "graph_file.hpp"
+#include "output.hpp"
 #include "run.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/filters/response.hpp"
@@ -220,10 +221,10 @@ int response(const ResponseArguments& arguments) {
     const double delay = group_delay(*system, {0.0}, rate);
     const std::uint64_t settling = settling_samples(*system, 1e-3);
     drawing.heading(fmt::format("{} ({})", node.id, kind_name(node.kind)),
-                    fmt::format("at {}; delay at 0 Hz {:.4g} samples = {:.4g} ms; settles to 1e-3 "
-                                "in {} samples = {:.4g} ms",
-                                hertz(rate.value), delay, delay / rate.value * 1e3, settling,
-                                static_cast<double>(settling) / rate.value * 1e3));
+                    fmt::format("at {}; delay at 0 Hz {:.4g} samples = {}; settles to 1e-3 "
+                                "in {} samples = {}",
+                                hertz(rate.value), delay, seconds(delay / rate.value), settling,
+                                seconds(static_cast<double>(settling) / rate.value)));
     const Curves curves = curves_of(*system, rate);
     drawing.panel("magnitude, dB", curves.frequency_hz, curves.magnitude_db, 6.0);
     drawing.panel("phase, degrees", curves.frequency_hz, curves.phase_degrees, 10.0);
@@ -231,6 +232,7 @@ int response(const ResponseArguments& arguments) {
     ++drawn;
   }
   if (drawn == 0) throw Error(fmt::format("{}: no linear filter, nothing to draw", arguments.path));
+  refuse_same(path.string(), arguments.path);
   OutputFile file(path.string(), arguments.force ? Existing::replace : Existing::refuse);
   std::ofstream out(file.part(), std::ios::binary);
   out << drawing.svg();

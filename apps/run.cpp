@@ -228,8 +228,9 @@ void print_summary(const RunResult& result) {
       others = fmt::format(" and {} more file{}, the last {}", files.there.size() - 1,
                            files.there.size() == 2 ? "" : "s", files.there.back());
     if (!files.deleted.empty()) others += fmt::format(", {} deleted", files.deleted.size());
-    tell(stdout, "\n{}{}  {}{}\n", files.there.empty() ? r.path : files.there.front(), others,
-         human_bytes(files.bytes), r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
+    tell(stdout, "\n{}{}  {}{}{}\n", files.there.empty() ? r.path : files.there.front(), others,
+         human_bytes(files.bytes), files.there.size() > 1 ? " in all" : "",
+         r.ending.complete ? "" : "  INCOMPLETE: " + r.ending.reason);
     std::size_t width = 6;
     for (const auto& s : r.streams) width = std::max(width, s.name.size());
     tell(stdout, "  {:{}}  {:>14}  {:>14}  {:>10}  {:>10}\n", "stream", width, "produced",

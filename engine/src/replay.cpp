@@ -34,9 +34,16 @@ constexpr std::size_t blocks = 4;
 constexpr std::size_t most_whole_bytes = std::size_t{40} << 20;
 constexpr std::size_t whole_blocks = 2;
 
+// How many frames come in a tenth of a second at `speed`.
+std::size_t frames_at(double speed, const StreamInfo& info) {
+  if (!info.rate) return 16;
+  constexpr double most = 1 << 20;
+  return static_cast<std::size_t>(std::clamp(info.rate->hertz().value * speed / 10, 1.0, most));
+}
+
 // In blocks as its sink likes them best, if they are not too large, or else in such as stay in the
-// cache from one thread to the other.
-ReplayPlan in_blocks(ReplayPlan plan, const Sink& sink) {
+// cache from one thread to the other; at a speed of its own, so small that samples come in time.
+ReplayPlan in_blocks(ReplayPlan plan, const Sink& sink, std::optional<double> speed) {
   std::size_t row = 0, whole = 0;
   for (const ReplayPlan::Output& output : plan.outputs) {
     row += row_bytes(output.info);
@@ -49,7 +56,12 @@ ReplayPlan in_blocks(ReplayPlan plan, const Sink& sink) {
     output.block_frames =
         best > 0 ? best : std::clamp<std::size_t>(std::min(share, fitting), 16, 16384);
     output.blocks = best > 0 ? whole_blocks : blocks;
+    if (speed) output.block_frames = std::min(output.block_frames, frames_at(*speed, output.info));
   }
+  if (speed)
+    for (ReplayPlan::Part& part : plan.parts)
+      for (const ReplayPlan::Input& in : part.inputs)
+        part.graph_frames = std::min(part.graph_frames, frames_at(*speed, in.info));
   return plan;
 }
 
@@ -160,7 +172,7 @@ class Replay {
         threads_(threads_of(options)),
         checkpoint_(checkpoint_of(options)),
         most_parts_(options.resume ? checkpoint_.value("most_parts", std::size_t{1}) : threads_),
-        plan_(in_blocks(plan_replay(recording, options, most_parts_), sink)),
+        plan_(in_blocks(plan_replay(recording, options, most_parts_), sink, options.speed)),
         sink_(sink),
         writer_(sink, plan_),
         pace_(options.speed) {

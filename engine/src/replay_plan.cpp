@@ -44,6 +44,14 @@ std::vector<const GraphSpec*> graphs_of(const GraphSpec& first, const GraphLog& 
   return specs;
 }
 
+Names nodes_of(const RecordedGraph& graph) {
+  Names nodes;
+  for (const auto& [number, part] : graph.parts)
+    for (const GraphSpec* spec : graphs_of(part.spec, part.log))
+      for (const NodeSpec& node : spec->nodes) nodes.insert(node.id);
+  return nodes;
+}
+
 // The nodes that `wanted` depend on in any of the graphs, themselves included, and the streams.
 // What a node was fed by before a change, it still remembers.
 Names closure(const std::vector<const GraphSpec*>& specs, Names wanted) {
@@ -132,15 +140,20 @@ class Planner {
   }
 
   void find_streams() {
-    for (const auto& [number, part] : graph_.parts)
-      for (const GraphSpec* spec : graphs_of(part.spec, part.log))
-        for (const NodeSpec& node : spec->nodes) recorded_nodes_.insert(node.id);
+    recorded_nodes_ = nodes_of(graph_);
     for (std::size_t i = 0; i < recording_.streams().size(); ++i) {
       const std::string& name = recording_.streams()[i].info.name;
       if (!recorded_nodes_.contains(name)) raw_.emplace(name, i);
     }
     if (live_ && recorded_nodes_.empty())
-      refuse("it tells of no graph that ran while it was made; give one of your own, by --graph");
+      refuse(
+          "it tells of no graph that ran while it was made; only one of your own can run over it");
+    for (const CalibrationRecord& record : options_.calibrations)
+      if (recorded_nodes_.contains(record.stream))
+        refuse(
+            fmt::format("a calibration is for '{}', which a node of the graph made; calibrations "
+                        "are of raw streams",
+                        record.stream));
   }
 
   // Instead of the recorded one.
@@ -610,6 +623,10 @@ std::size_t row_bytes(const StreamInfo& info) noexcept {
 ReplayPlan plan_replay(const Recording& recording, const ReplayOptions& options,
                        std::size_t most_parts) {
   return Planner(recording, options, most_parts).plan();
+}
+
+std::set<std::string> recorded_nodes(const Recording& recording) {
+  return nodes_of(recorded_graph(recording, {}));
 }
 
 }  // namespace spillway

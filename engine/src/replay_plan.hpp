@@ -31,6 +31,8 @@ struct ReplayPlan {
     GraphLog log;
     std::vector<std::byte> state;  // where it begins; empty: as made new
     bool end_waits = false;        // at the end; else the log has what was made there
+    // That it runs in at once: the largest block of a live graph, or more.
+    std::size_t graph_frames = 1024;
   };
   struct Output {
     StreamInfo info;

@@ -14,8 +14,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The largest block of a live graph, or more.
-constexpr std::size_t graph_frames = 1024;
 constexpr std::size_t most_lacking = 1000;
 
 std::string packed(const Json& json) {
@@ -39,7 +37,7 @@ void reading_state(F&& f) {
 }
 
 GraphReplay begin_replay(const ReplayPlan::Part& part, std::vector<StreamInfo> infos) {
-  return GraphReplay(part.spec, std::move(infos), part.log, part.state, graph_frames);
+  return GraphReplay(part.spec, std::move(infos), part.log, part.state, part.graph_frames);
 }
 
 }  // namespace
@@ -271,7 +269,7 @@ void GraphTask::load(const std::string& state) {
         rest.entries.push_back(entry);
       }
     }
-    Graph graph(spec, infos(), graph_frames);
+    Graph graph(spec, infos(), part_.graph_frames);
     graph.load_state(bytes);
     for (std::size_t i = 0; i < part_.inputs.size(); ++i) {
       reading_.seek(i, graph.next(i));
@@ -281,7 +279,7 @@ void GraphTask::load(const std::string& state) {
           rest.entries.push_back(entry);
       }
     }
-    replay_ = GraphReplay(std::move(spec), infos(), rest, bytes, graph_frames);
+    replay_ = GraphReplay(std::move(spec), infos(), rest, bytes, part_.graph_frames);
     for (auto& [name, made] : outputs_) {
       const Json& from = json.at("outputs").at(name);
       DerivedStream::State at;

@@ -61,6 +61,24 @@ class Calibrate(Case):
         with h5py.File(path) as f:
             self.assertEqual(f["entry/c/y"].attrs["units"], b"mV")
 
+    def test_what_a_node_made_is_in_its_units_already(self):
+        corrected = self.write("derived.yaml", "calibrations:\n  - {stream: same, channel: x, calibration: {slope: 2, offset: 0}}\n")
+        self.assert_one_line(self.calibrate(self.run, corrected, check=None), "'same' was made by a node of the graph")
+        self.assertFalse((self.out / "data/run.h5.calibrations.json").exists())
+        result = self.run_spillway("replay", self.run, "--complete", "--calibration", corrected, "-o", self.out / "no.h5")
+        self.assert_one_line(result, "'same', which a node of the graph made")
+        self.assertFalse((self.out / "no.h5").exists())
+
+    def test_nothing_is_written_over_what_belongs_to_a_recording(self):
+        self.calibrate(self.run, self.corrected)
+        self.run_spillway("export", self.run, "-o", self.out / "g.npy", "-c", "g", "-q", check=0)
+        for path, part in ((self.run, "data/run.h5.calibrations.json"), (self.out / "data/run.csv", "data/run.csv-metadata.json"), (self.out / "g.npy", "g.npy.json")):
+            before = (self.out / part).read_bytes()
+            for command in ("--svg", "--html"):
+                result = self.run_spillway("view", path, command, self.out / part, "-f")
+                self.assert_one_line(result, f"{self.out / part}: is part of the input")
+            self.assertEqual((self.out / part).read_bytes(), before)
+
     def test_it_is_in_force_wherever_the_recording_is_read(self):
         before = self.run.read_bytes()
         live = self.column(self.run, "same/x")

@@ -307,8 +307,15 @@ record: [{path: a.h5}]
         facts = json.loads(self.graph(GRAPH, "--rate", "500", "--json", check=0).stdout)
         self.assertEqual([(s["kind"], s["rate_hz"]) for s in facts["streams"]], [("assumed", 500)] * 2)
         self.assertEqual(facts["title"], "g.yaml")
+        self.assertEqual({c["unit"] for s in facts["streams"] for c in s["channels"]}, {""})
+        couple = "graph:\n  - {id: hot, type: thermocouple, inputs: [s/x, s/t], thermocouple: K}\n"
+        facts = json.loads(self.graph(couple, "--rate", "5", "--json", check=0).stdout)
+        self.assertEqual([c["unit"] for c in facts["streams"][0]["channels"]], ["mV", "degC"])
         for rate in ("0", "-1", "nan"):
             self.assertEqual(self.graph(GRAPH, f"--rate={rate}").returncode, 1)
+        self.assert_one_line(self.graph(TEXT, "--rate", "500"), "has sources, which tell the rates")
+        self.assert_one_line(self.graph("calibrations: []\n", "--rate", "500"), "has no 'graph'")
+        self.assert_one_line(self.graph(TEXT, "-o", "g.yaml", "-f"), "is the input")
 
     def test_errors_are_one_line_with_the_place_and_leave_nothing(self):
         for what, to, *parts in (

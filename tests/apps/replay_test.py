@@ -93,6 +93,13 @@ class Replay(Case):
         text = self.replay(run, "-o", self.out / "again.h5", "-f").stdout
         self.assertRegex(text, r"20 s of data in .* times as fast")
 
+    def test_at_a_speed_samples_do_not_come_before_their_time(self):
+        run = self.live()  # 20 s
+        for threads in (1, 2):
+            begin = time.monotonic()
+            self.replay(run, "-o", self.out / "paced.h5", "-f", "--speed", 10, "--threads", threads)
+            self.assertGreater(time.monotonic() - begin, 1.85)
+
     def test_check_says_equal_or_names_what_differs(self):
         run = self.live()
         result = self.replay(run, "--check", "--json")

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,11 @@ struct ReplayOptions {
   // keep a state of their own then.
   std::optional<ReplayResume> resume = {};
 };
+
+// Names of the nodes of the graph that ran while the recording was made: their streams are derived,
+// in engineering units. Throws Error naming the recording and the line if a line of its log is
+// none.
+[[nodiscard]] std::set<std::string> recorded_nodes(const Recording& recording);
 
 struct ReplayProgress {
   std::uint64_t samples_done = 0;  // frames times channels of the raw streams, read
