@@ -3,15 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <utility>
 
 #include "spillway/channels/error.hpp"
 #include "strict_yaml.hpp"
+#include "text_file.hpp"
 
 namespace spillway::apps {
 
@@ -58,14 +55,6 @@ Graph graph_alone(GraphSpec spec, Hertz rate) {
   return Graph(std::move(spec), std::move(streams), 1);
 }
 
-std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(fmt::format("{}: can't be read: {}", path, std::strerror(errno)));
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (file.bad()) throw Error(fmt::format("{}: is no file", path));
-  return text;
-}
-
 // Nothing beside the graph that a configuration would have.
 bool is_graph_alone(const YAML::Node& document) {
   if (!document.IsMap() || !document["graph"].IsDefined()) return false;
@@ -78,7 +67,7 @@ bool is_graph_alone(const YAML::Node& document) {
 }  // namespace
 
 GraphSpec read_graph_alone(const std::string& path) {
-  const std::string text = read_text(path);
+  const std::string text = read_text(path, "a graph");
   const YAML::Node document = yaml::parse(text, path);
   if (document.IsMap() && !document["graph"].IsDefined())
     throw Error(fmt::format("{}: has no 'graph'", path));
@@ -87,7 +76,7 @@ GraphSpec read_graph_alone(const std::string& path) {
 
 GraphFile read_graph(const std::string& path, std::optional<double> rate_hz) {
   if (rate_hz) {
-    const YAML::Node document = yaml::parse(read_text(path), path);
+    const YAML::Node document = yaml::parse(read_text(path, "a graph"), path);
     if (document.IsMap() && document["sources"].IsDefined())
       throw Error(fmt::format("{}: has sources, which tell the rates; leave --rate out", path));
     return {std::nullopt, graph_alone(read_graph_alone(path), {*rate_hz})};
@@ -96,7 +85,7 @@ GraphFile read_graph(const std::string& path, std::optional<double> rate_hz) {
   try {
     configuration = read_configuration(path);
   } catch (const Error& error) {
-    if (!is_graph_alone(yaml::parse(read_text(path), path))) throw;
+    if (!is_graph_alone(yaml::parse(read_text(path, "a graph"), path))) throw;
     throw Error(
         fmt::format("{}; of a graph alone, tell the rate of its input by --rate", error.what()));
   }

@@ -25,6 +25,7 @@ const char* name_of(Outcome outcome) {
   switch (outcome) {
     case Outcome::complete: return "complete";
     case Outcome::lost: return "lost";
+    case Outcome::unknown: return "unknown";
     case Outcome::nothing: break;
   }
   return "nothing";
@@ -34,13 +35,21 @@ const char* meaning_of(const RecoveryReport& report) {
   switch (report.outcome) {
     case Outcome::complete: return "everything that was acknowledged is in it";
     case Outcome::lost: return "not everything that was acknowledged could be saved";
+    case Outcome::unknown:
+      return "what was found is in it, and nobody can tell whether that is all, or right";
     case Outcome::nothing: break;
   }
   return "nothing to save, no file was made";
 }
 
 int status_of(Outcome outcome) {
-  return outcome == Outcome::complete ? 0 : outcome == Outcome::lost ? 3 : 1;
+  switch (outcome) {
+    case Outcome::complete: return 0;
+    case Outcome::lost:
+    case Outcome::unknown: return 3;
+    case Outcome::nothing: break;
+  }
+  return 1;
 }
 
 Json json_of(const RecoveryReport& r) {

@@ -156,6 +156,7 @@ void InputConverter::convert(const Block& block, std::size_t begin, std::size_t 
 void pick_lanes(const ConstFrames& from, std::span<const std::size_t> lanes, std::size_t first_lane,
                 Frames to) noexcept {
   const std::size_t count = from.count();
+  if (count == 0) return;
   const std::size_t width = to.lanes;
   double* const values = to.values.data() + first_lane;
   Quality* const quality = to.quality.data() + first_lane;

@@ -169,8 +169,8 @@ char* put_middling(char* out, T value) noexcept {
     store_digits(out + before_last - 8, middle);
     store_digits(out + before_last, last);
     if (last != 0) return out + before_last + 8 - trailing_zeros(last);
-    return out + before_last - 8 +
-           (middle != 0 ? 8 - trailing_zeros(middle) : -trailing_zeros(first));
+    if (middle != 0) return out + before_last - trailing_zeros(middle);
+    return out + before_last - 8 - trailing_zeros(first);
   }
 }
 

@@ -22,6 +22,9 @@ std::unique_ptr<RecordingBackend> open_raw(const std::string& path, const Foreig
 std::unique_ptr<RecordingBackend> open_table(const std::string& path, const Foreign& how,
                                              FileCalls& calls);
 
+// In front of some texts in UTF-8.
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
 // Whether a file that begins so is one; `front` has 64 bytes, or all of a shorter file.
 [[nodiscard]] bool is_npy(std::string_view front);
 [[nodiscard]] bool is_wav(std::string_view front);

@@ -50,6 +50,7 @@ struct DriverFile {
   haddr_t end_allocated = 0;
   haddr_t end_of_file = 0;
   int error = 0;
+  bool read_behind_end = false;
   bool keeps = false;
   std::vector<KeptWrite> kept;
   const void* written_from = nullptr;
@@ -172,8 +173,8 @@ herr_t get_handle(H5FD_t* file, hid_t /*access*/, void** handle) {
   return 0;
 }
 
-herr_t read(H5FD_t* common, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_t address,
-            std::size_t bytes, void* to) {
+herr_t read(H5FD_t* common, H5FD_mem_t type, hid_t /*transfer*/, haddr_t address, std::size_t bytes,
+            void* to) {
   DriverFile& file = file_of(common);
   if (!in_range(address, bytes)) {
     errno = EOVERFLOW;
@@ -188,6 +189,7 @@ herr_t read(H5FD_t* common, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_t add
     if (n < 0) return failed(file, H5E_READERROR, "can't be read", address + done);
     if (n == 0) {  // behind the end, where the library has allocated but not written yet
       std::memset(out.data() + done, 0, bytes - done);
+      file.read_behind_end |= type == H5FD_MEM_DRAW;
       break;
     }
     done += static_cast<std::size_t>(n);
@@ -333,6 +335,10 @@ void set_driver(hid_t access, FileCalls& calls) {
 }
 
 int take_error(hid_t file) { return std::exchange(driver_file(file).error, 0); }
+
+bool take_read_behind_end(hid_t file) {
+  return std::exchange(driver_file(file).read_behind_end, false);
+}
 
 std::int64_t address_of_last_write(hid_t file, const void* buffer) {
   DriverFile& driver = driver_file(file);

@@ -18,6 +18,10 @@ void set_driver(hid_t access, FileCalls& calls);
 // the last question, as errno says; 0: nothing. HDF5 forgets its own words when it is asked.
 [[nodiscard]] int take_error(hid_t file);
 
+// Whether raw data was read since the last question of which not all lies in the file: HDF5 got
+// zeros for what is behind the end.
+[[nodiscard]] bool take_read_behind_end(hid_t file);
+
 // Where the last write of exactly this buffer went: how H5Dwrite_chunk tells the address of a
 // chunk, without the search through all chunks that H5Dget_chunk_info_by_coord makes.
 // Negative: no such write since the last answer, or another buffer of raw data was written after

@@ -47,12 +47,19 @@ class Hdf5Recording final : public RecordingBackend {
     h5::Id dataset;
     hid_t type;  // of the library's own: not closed
     std::string name;
+    std::uint64_t chunk_rows;
+    std::vector<std::uint64_t> not_there = {};  // chunks that the file ends before, by number
   };
 
   [[nodiscard]] h5::Id open(hid_t at, const std::string& name) const {
     return {H5Dopen2(at, name.c_str(), H5P_DEFAULT), path, "no dataset " + name};
   }
   [[nodiscard]] std::uint64_t length(hid_t dataset, const std::string& name) const;
+  [[nodiscard]] std::uint64_t chunk_rows(hid_t dataset, const std::string& name) const;
+  void read_rows(const Column& from, std::uint64_t row, std::uint64_t count,
+                 std::span<std::byte> to) const;
+  void read_in_chunk(Column& from, std::uint64_t row, std::uint64_t count,
+                     std::span<std::byte> to) const;
   template <class Row>
   [[nodiscard]] std::vector<Row> table(hid_t group, const std::string& name,
                                        const h5::Id& type) const;
@@ -64,7 +71,8 @@ class Hdf5Recording final : public RecordingBackend {
   void load_calibrations(hid_t books, RecordedStream& stream) const;
 
   h5::Id file_;
-  std::vector<std::vector<Column>> columns_;  // of each stream, as columns_of counts
+  // Of each stream, as columns_of counts. Held: Library.
+  mutable std::vector<std::vector<Column>> columns_;
   bool growing_ = false;
   std::optional<ChunkFile> chunks_;        // of a sealed file, instead of these two
   std::vector<std::size_t> first_column_;  // of each stream, in chunks_
@@ -76,6 +84,14 @@ std::uint64_t Hdf5Recording::length(hid_t dataset, const std::string& name) cons
   if (H5Sget_simple_extent_ndims(space) != 1 || H5Sget_simple_extent_dims(space, &n, nullptr) != 1)
     throw Error(fmt::format("{}: dataset {} has not one dimension", path, name));
   return n;
+}
+
+std::uint64_t Hdf5Recording::chunk_rows(hid_t dataset, const std::string& name) const {
+  const h5::Id properties(H5Dget_create_plist(dataset), path, name);
+  hsize_t rows = 0;
+  if (H5Pget_chunk(properties, 1, &rows) != 1 || rows == 0)
+    throw Error(fmt::format("{}: dataset {} is not in chunks", path, name));
+  return rows;
 }
 
 template <class Row>
@@ -95,6 +111,11 @@ std::vector<Row> Hdf5Recording::table(hid_t group, const std::string& name,
   std::vector<Row> rows(count);
   if (!rows.empty() && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()) < 0)
     h5::fail(path, name + " can't be read");
+  if (h5::take_read_behind_end(file_))
+    throw Error(
+        fmt::format("{}: is damaged: it ends before its table {} does, so nothing tells which "
+                    "samples are in it",
+                    path, name));
   return rows;
 }
 
@@ -128,6 +149,11 @@ void Hdf5Recording::load_stream(hid_t entry, hid_t extra, const std::string& nam
   const auto counts = table<RecordedCounts>(books, "counts", h5::counts_type());
   if (!counts.empty()) stream.counts = counts[0];
   load_calibrations(books, stream);
+  if (growing_) {
+    // What the tables say is cut below to what all of them know of: damage would look like that.
+    check_books(stream, path);
+    told_counts.push_back(stream.counts);
+  }
 
   const h5::Id group(H5Gopen2(entry, name.c_str(), H5P_DEFAULT), path, "no group " + name);
   std::vector<Column> columns;
@@ -139,7 +165,9 @@ void Hdf5Recording::load_stream(hid_t entry, hid_t extra, const std::string& nam
             ? h5::native_type(static_cast<int>(stream.info.channels[info.channel].type))
         : info.kind == ColumnInfo::Kind::quality ? H5T_NATIVE_UINT8
                                                  : H5T_NATIVE_INT64;
-    columns.push_back({open(group, info.name), type, name + "/" + info.name});
+    h5::Id dataset = open(group, info.name);
+    const std::uint64_t rows = growing_ ? chunk_rows(dataset, info.name) : 0;
+    columns.push_back({std::move(dataset), type, name + "/" + info.name, rows});
     stream.rows = std::min(stream.rows, length(columns.back().dataset, info.name));
   }
   fit_segments(stream, path);
@@ -170,6 +198,9 @@ void Hdf5Recording::load_entry() {
       &names);
   for (const std::string& name : names) load_stream(entry, extra, name);
   load_events(extra);
+  // Texts: what is behind the end reads as none.
+  if (h5::take_read_behind_end(file_) && growing_)
+    throw Error(path + ": is damaged: it ends before what describes it");
 }
 
 void Hdf5Recording::load_events(hid_t extra) {
@@ -280,7 +311,47 @@ void Hdf5Recording::read(std::size_t stream, std::size_t column, std::uint64_t r
   if (chunks_) return chunks_->read(first_column_[stream] + column, row, count, to);
   if (columns_.empty()) throw Error(path + ": was closed to be refreshed, which failed");
   const h5::Library library;
-  const Column& from = columns_[stream][column];
+  Column& from = columns_[stream][column];
+  if (!growing_) return read_rows(from, row, count, to);
+  const std::size_t row_bytes = H5Tget_size(from.type);
+  while (count > 0) {
+    const std::uint64_t n = std::min(count, from.chunk_rows - row % from.chunk_rows);
+    try {
+      read_in_chunk(from, row, n, to.first(n * row_bytes));
+    } catch (const DamagedRows&) {
+      throw;
+    } catch (const Error& error) {
+      throw DamagedRows(error.what(), row, n);
+    }
+    to = to.subspan(n * row_bytes);
+    row += n;
+    count -= n;
+  }
+}
+
+// Of a file that grows, or was left: nobody but the library knows where its chunks are, and to the
+// library what is not there is zeros, or fill values, and right.
+void Hdf5Recording::read_in_chunk(Column& from, std::uint64_t row, std::uint64_t count,
+                                  std::span<std::byte> to) const {
+  const std::uint64_t chunk = row / from.chunk_rows;
+  const hsize_t first = chunk * from.chunk_rows;
+  hsize_t stored = 0;
+  if (H5Dget_chunk_storage_size(from.dataset, &first, &stored) < 0 || stored == 0)
+    throw DamagedRows(fmt::format("{}: {}: rows {} to {} are in no chunk of the file", path,
+                                  from.name, row, row + count - 1),
+                      row, count);
+  static_cast<void>(h5::take_read_behind_end(file_));
+  read_rows(from, row, count, to);
+  // The library keeps the chunk, and does not read it a second time.
+  if (h5::take_read_behind_end(file_)) from.not_there.push_back(chunk);
+  if (std::ranges::find(from.not_there, chunk) != from.not_there.end())
+    throw DamagedRows(fmt::format("{}: {}: the file ends before the chunk of rows {} to {} does",
+                                  path, from.name, first, first + from.chunk_rows - 1),
+                      row, count);
+}
+
+void Hdf5Recording::read_rows(const Column& from, std::uint64_t row, std::uint64_t count,
+                              std::span<std::byte> to) const {
   const hsize_t start = row;
   const hsize_t n = count;
   const h5::Id file_space(H5Dget_space(from.dataset), path, from.name);

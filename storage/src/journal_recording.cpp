@@ -10,6 +10,8 @@
 
 #include "chunk_file.hpp"
 #include "columns.hpp"
+#include "csv_metadata.hpp"
+#include "file.hpp"
 #include "recording_backend.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/journal.hpp"
@@ -294,6 +296,88 @@ void JournalRecording::read_rescued(std::size_t stream, std::size_t column, cons
   }
 }
 
+constexpr std::string_view part_ending = ".part";
+
+// Whether it may be what a recorder wrote in place of `other`: digits where that has digits, and
+// else the same.
+bool is_time_like(std::string_view text, std::string_view other) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return std::ranges::equal(text, other,
+                            [&](char a, char b) { return is_digit(a) ? is_digit(b) : a == b; });
+}
+
+// The start that an unfinished HDF5 file tells of, without HDF5, which a torn file might crash; of
+// the form of `like`; empty: it is not found. The texts start_time, end_time and status follow each
+// other, see h5::make_layout: the last two are 32 zeros, and "recording" with zeros up to 512
+// bytes.
+std::string start_in_hdf5(const File& part, std::string_view like) {
+  constexpr std::size_t searched_bytes = 1 << 20;
+  constexpr std::size_t end_time_bytes = 32;
+  constexpr std::size_t status_bytes = 512;
+  std::string marker(end_time_bytes, '\0');
+  marker += "recording";
+  marker.resize(end_time_bytes + status_bytes, '\0');
+  std::string front(searched_bytes, '\0');
+  front.resize(part.read_up_to(0, std::as_writable_bytes(std::span(front))));
+  const std::size_t at = front.find(marker);
+  if (at == std::string::npos || at < like.size()) return {};
+  std::string start = front.substr(at - like.size(), like.size());
+  return is_time_like(start, like) ? start : std::string();
+}
+
+// The start that stands beside an unfinished CSV file; empty: it is not known.
+std::string start_beside_csv(const std::string& part, FileCalls& calls) {
+  if (!part.ends_with(part_ending)) return {};
+  std::string path = csv::metadata_path(part.substr(0, part.size() - part_ending.size()));
+  path += part_ending;
+  if (calls.kind(path.c_str()) != PathKind::file) return {};
+  try {
+    const File file(calls, path, File::Mode::read);
+    std::string text(file.size(), '\0');
+    file.read_at(0, std::as_writable_bytes(std::span(text)));
+    return csv::metadata_from(path, text).start_time;
+  } catch (const Error&) {
+    return {};  // a power cut may have torn it; the journal has all that is needed of it
+  }
+}
+
+// Whether the CSV file has samples that the journal vouches for. Not the header: that is the same
+// in the next recording.
+bool has_text_of(const File& part, const std::string& journal, FileCalls& calls) {
+  JournalReader reader(journal, calls);
+  while (const auto record = reader.next()) {
+    const auto* text = std::get_if<JournalText>(&*record);
+    if (!text || (text->offset == 0 && text->lines <= 1) || text->offset > part.size() ||
+        text->length > part.size() - text->offset)
+      continue;
+    std::string bytes(text->length, '\0');
+    part.read_at(text->offset, std::as_writable_bytes(std::span(bytes)));
+    if (crc32c(std::as_bytes(std::span(bytes))) == text->crc32c) return true;
+  }
+  return false;
+}
+
+// Throws Error if the file is known to be of another recording than the journal.
+void check_belongs(const std::string& journal, const JournalBegin& begin, const std::string& part,
+                   FileCalls& calls) {
+  const std::string& start = begin.info.start_time;
+  if (start.empty() || calls.kind(part.c_str()) != PathKind::file) return;
+  const File file(calls, part, File::Mode::read);
+  std::string other;
+  if (begin.format.starts_with("csv")) {
+    other = start_beside_csv(part, calls);
+    // What is beside may be of a recording before: only the text itself belongs to it for sure.
+    if (!other.empty() && other != start && has_text_of(file, journal, calls)) return;
+  } else {
+    other = start_in_hdf5(file, start);
+  }
+  if (!other.empty() && other != start)
+    throw Error(
+        fmt::format("{}: is the journal of another recording: that one began at {}, {} at {}; "
+                    "move it away, and put the one there that belongs to it",
+                    journal, start, part, other));
+}
+
 }  // namespace
 
 std::unique_ptr<RecordingBackend> open_by_journal(const std::string& journal,
@@ -301,6 +385,7 @@ std::unique_ptr<RecordingBackend> open_by_journal(const std::string& journal,
   JournalReader reader(journal, calls);
   static_cast<void>(reader.next());  // what begin() tells
   const JournalBegin& begin = reader.begin();
+  check_belongs(journal, begin, part, calls);
   std::unique_ptr<RecordingBackend> recording;
   if (begin.format.starts_with("csv")) {
     recording = open_csv_by_journal(reader, part, calls);

@@ -196,7 +196,7 @@ void NpySink::append(std::size_t stream, const Chunk& chunk, const Block& block,
     const std::size_t size = row_bytes / channels;
     std::byte* const values = rows_[0]->more(count * row_bytes);
     std::byte* const quality = rows_[1]->more(count * channels);
-    for (std::size_t c = 0; c < channels; ++c) {
+    for (std::size_t c = 0; c < channels && count > 0; ++c) {
       scatter(size, block.bytes(c), count, row_bytes, values + c * size);
       scatter(1, std::as_bytes(block.quality(c)).data(), count, channels, quality + c);
     }

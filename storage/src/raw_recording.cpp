@@ -13,9 +13,11 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "columns.hpp"
 #include "file.hpp"
@@ -136,6 +138,26 @@ void split(std::span<const std::byte> rows, std::size_t channel, const FlagRule&
   }
 }
 
+// The keys of the objects that are open while a text is parsed. Of a key that stands twice the
+// parser keeps the last one, and nobody knows which one was meant.
+class KeysOnce {
+ public:
+  void see(Json::parse_event_t event, const Json& parsed) {
+    if (event == Json::parse_event_t::object_start) {
+      open_.emplace_back();
+    } else if (event == Json::parse_event_t::object_end) {
+      open_.pop_back();
+    } else if (event == Json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (!open_.back().insert(key).second)
+        throw Error(fmt::format("the key '{}' stands twice", shown(key)));
+    }
+  }
+
+ private:
+  std::vector<std::set<std::string>> open_;
+};
+
 class RawRecording final : public RowBackend {
  public:
   explicit RawRecording(FileCalls& calls) : calls_(calls) {}
@@ -168,13 +190,14 @@ class RawRecording final : public RowBackend {
                    RecordedStream& stream);
   // That `json` names; `name_of_key` says where, in errors.
   [[nodiscard]] File data_file(const Json& json, const char* name_of_key, const std::string& where);
+  void use_up_to(const File& file, std::uint64_t end);
   void check_size(const File& file, std::uint64_t offset, std::uint64_t rows,
                   std::uint64_t row_bytes) const;
   Time read_times(const Json& json, const std::string& where, RawStream& raw,
                   RecordedStream& stream);
   void find_segments(const RawStream& raw, RecordedStream& stream) const;
   void read_blocks(const Json& json, const std::string& where, RawStream& raw,
-                   RecordedStream& stream) const;
+                   RecordedStream& stream);
   void read_changes(const Json& json, RecordedStream& stream);
   void check_changes(const Json& segments) const;
   void read_stream(const Json& json, const Json& file);
@@ -184,6 +207,11 @@ class RawRecording final : public RowBackend {
   Origin origin_;
   std::size_t channels_ = 0;  // of all streams
   std::vector<RawStream> raw_;
+  struct Use {
+    std::uint64_t end = 0;  // behind all that is described of it
+    std::uint64_t size = 0;
+  };
+  std::map<std::string, Use> files_;
 };
 
 const Json& RawRecording::key(const Json& in, const char* name, const std::string& where) const {
@@ -277,6 +305,15 @@ void RawRecording::add_channel(const Json& json, const std::string& where, Sampl
       fail(place, fmt::format("'missing_raw_value' is {}; a number is needed",
                               missing.dump().substr(0, 60)));
     rule.missing = raw_number(missing);
+    visit_sample_type(type, [&]<class T>(std::type_identity<T>) {
+      if (as_sample<T>(*rule.missing)) return;
+      std::string near;
+      if constexpr (std::is_floating_point_v<T>)
+        if (const auto value = static_cast<T>(missing.get<double>()); std::isfinite(value))
+          near = fmt::format("; the nearest one is {}", static_cast<double>(value));
+      fail(place, fmt::format("'missing_raw_value' is {}, which no {} can be{}",
+                              missing.dump().substr(0, 60), sample_type_name(type), near));
+    });
   }
   if (json.contains("observed_limits")) {
     const auto limits = get<std::vector<double>>(json, "observed_limits", place);
@@ -287,6 +324,8 @@ void RawRecording::add_channel(const Json& json, const std::string& where, Sampl
   }
   info.range = rule.limits;
   const std::uint64_t repeat = json.contains("repeat") ? count(json, "repeat", place) : 0;
+  if (repeat == 0 && json.contains("repeat"))
+    fail(place, "'repeat' is 0; a channel stands for one at least");
   const auto first =
       json.contains("first_index") ? get<std::int64_t>(json, "first_index", place) : 0;
   if (repeat > most_channels || first > INT64_MAX - static_cast<std::int64_t>(most_channels) ||
@@ -313,6 +352,13 @@ File RawRecording::data_file(const Json& json, const char* name_of_key, const st
     fail(where, fmt::format("'{}' is '{}', which is no regular file", name_of_key, name));
   other_files.push_back(full);
   return {calls_, full, File::Mode::read};
+}
+
+// What no stream tells of is told when all are known: several may share a file.
+void RawRecording::use_up_to(const File& file, std::uint64_t end) {
+  Use& use = files_[std::filesystem::path(file.path()).lexically_normal().string()];
+  use.end = std::max(use.end, end);
+  use.size = file.size();
 }
 
 void RawRecording::check_size(const File& file, std::uint64_t offset, std::uint64_t rows,
@@ -376,6 +422,7 @@ Time RawRecording::read_times(const Json& json, const std::string& where, RawStr
     raw.times.reset();
   } else {
     check_size(*raw.times, 0, stream.rows, sizeof(std::int64_t));
+    use_up_to(*raw.times, stream.rows * sizeof(std::int64_t));
     at(where, [&] { find_segments(raw, stream); });
   }
   return {};
@@ -394,12 +441,13 @@ void RawRecording::find_segments(const RawStream& raw, RecordedStream& stream) c
 
 // A stamp for each block: as StreamWriter::stamp takes it.
 void RawRecording::read_blocks(const Json& json, const std::string& where, RawStream& raw,
-                               RecordedStream& stream) const {
+                               RecordedStream& stream) {
   const char* rate = json.contains("measured_rate_hz") ? "measured_rate_hz" : "nominal_rate_hz";
   const auto hertz = get<double>(json, rate, where);
   stream.info.rate = at(where, [&] { return Rate(Hertz{hertz}); });
   const std::uint64_t rows = count(json, "blocks", where);
   check_size(*raw.times, 0, rows, sizeof(BlockRow));
+  use_up_to(*raw.times, rows * sizeof(BlockRow));
   std::vector<BlockRow> blocks(rows);
   raw.times->read_at(0, std::as_writable_bytes(std::span(blocks)));
   const std::int64_t half_period = stream.info.rate->duration(1).count() / 2;
@@ -537,8 +585,13 @@ void RawRecording::read_stream(const Json& json, const Json& file) {
       columns != stream.info.channels.size() || columns == 0)
     fail(where, fmt::format("channel_count is {}, but {} channels are described", columns,
                             stream.info.channels.size()));
+  if (layout == "single" && stream.info.channels.size() > 1)
+    fail(where, fmt::format("layout 'single' is that of one channel, but {} are described",
+                            stream.info.channels.size()));
   raw.file = data_file(json, "file", where);
-  check_size(*raw.file, raw.offset, stream.rows, stream.info.channels.size() * sample_size(type));
+  const std::uint64_t frame_bytes = stream.info.channels.size() * sample_size(type);
+  check_size(*raw.file, raw.offset, stream.rows, frame_bytes);
+  use_up_to(*raw.file, raw.offset + stream.rows * frame_bytes);
   const Time start = read_times(key(json, "time", where), where, raw, stream);
   if (file.contains("segments")) read_changes(file["segments"], stream);
   raw_.push_back(std::move(raw));
@@ -577,7 +630,13 @@ void RawRecording::load(const std::string& from) {
     std::string text(file.size(), '\0');
     file.read_at(0, std::as_writable_bytes(std::span(text)));
     try {
-      json = Json::parse(text);
+      KeysOnce keys;
+      json = Json::parse(text, [&](int, Json::parse_event_t event, const Json& parsed) {
+        keys.see(event, parsed);
+        return true;
+      });
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: {}", path, error.what()));
     } catch (const Json::exception& e) {
       throw Error(fmt::format("{}: is not JSON: {}", path, json_error_text(e)));
     }
@@ -589,6 +648,10 @@ void RawRecording::load(const std::string& from) {
                                 described.dump().substr(0, 60)));
   for (const Json& s : described) read_stream(s, json);
   if (json.contains("segments")) check_changes(json["segments"]);
+  for (const auto& [name, use] : files_)
+    if (use.end < use.size)
+      remarks.push_back(fmt::format("{}: {} bytes of {} behind what is described are left out",
+                                    path, use.size - use.end, name));
 }
 
 void RawRecording::make(std::size_t stream, std::uint64_t row, std::uint64_t count,
@@ -614,6 +677,8 @@ void RawRecording::make(std::size_t stream, std::uint64_t row, std::uint64_t cou
 }  // namespace
 
 bool is_raw(std::string_view front) {
+  // The parser skips it too.
+  if (front.starts_with(byte_order_mark)) front.remove_prefix(byte_order_mark.size());
   const std::size_t first = front.find_first_not_of(" \t\r\n");
   return first != std::string_view::npos && front[first] == '{';
 }

@@ -52,6 +52,8 @@ class RecordingBackend {
   std::vector<std::string> remarks;
   std::vector<std::string> other_files;
   std::vector<RecordedStream> streams;
+  // Of each stream, by the file, before the books were cut to what fits together; empty: were not.
+  std::vector<RecordedCounts> told_counts;
   bool of_others = false;  // not made by a sink
   Recording::Guard guard = Recording::Guard::none;
   std::optional<JournalFacts> journal;  // by which it is read

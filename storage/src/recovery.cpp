@@ -389,9 +389,10 @@ std::unique_ptr<Sink> make_sink(const RecordingBackend& from, const std::string&
 
 Ending ending_of(const RecordingBackend& from, const RecoveryReport& report) {
   Ending ending{.complete = false, .reason = {}, .recovered = true, .end_time = {}};
-  ending.reason = from.journal
-                      ? fmt::format("by its journal, up to commit {}", from.journal->commits)
-                      : "by HDF5, up to the last flush that is in the file";
+  ending.reason =
+      from.journal
+          ? fmt::format("by its journal, up to commit {}", from.journal->commits)
+          : "by HDF5 and unchecked, for want of a journal: nobody can tell whether that is all";
   if (!report.damages.empty())
     ending.reason +=
         fmt::format("; {} ranges of rows are damaged, see the events", report.damages.size());
@@ -466,7 +467,9 @@ bool was_recovered(const std::string& output, const std::string& identity, FileC
 // Describes the streams; true if the file counts more samples than can be had.
 bool describe_streams(const RecordingBackend& from, RecoveryReport& report) {
   bool lost = false;
-  for (const RecordedStream& s : from.streams) {
+  for (std::size_t i = 0; i < from.streams.size(); ++i) {
+    const RecordedStream& s = from.streams[i];
+    const RecordedCounts& counted = i < from.told_counts.size() ? from.told_counts[i] : s.counts;
     RecordedCounts sum;
     for (const Segment& segment : s.segments) sum.recorded += segment.count;
     for (const Gap& gap : s.gaps) {
@@ -474,17 +477,50 @@ bool describe_streams(const RecordingBackend& from, RecoveryReport& report) {
       sum.missing += gap.missing;
     }
     sum.produced = sum.recorded + sum.lost + sum.missing;
-    if (sum != s.counts)
+    if (sum != counted)
       report.remarks.push_back(fmt::format(
           "stream '{}': counts {} samples as recorded and {} as produced; {} and {} could be had",
-          s.info.name, s.counts.recorded, s.counts.produced, sum.recorded, sum.produced));
-    lost |= sum.produced < s.counts.produced;
+          s.info.name, counted.recorded, counted.produced, sum.recorded, sum.produced));
+    lost |= sum.produced < counted.produced || sum.recorded < counted.recorded;
     std::uint64_t end = sum.produced;
     if (!s.segments.empty()) end = s.segments.back().first_sample + s.segments.back().count;
     if (!s.gaps.empty()) end = std::max(end, s.gaps.back().first_sample + s.gaps.back().count);
     report.streams.push_back({s.info.name, sum, end});
   }
   return lost;
+}
+
+// What HDF5 has allocated beyond the end of the file; 0: nothing. By the superblock of versions 2
+// and 3 (HDF5 File Format Specification 3.0, section II.A), with offsets of 8 bytes.
+std::uint64_t missing_at_end(FileCalls& calls, const std::string& path) {
+  constexpr std::size_t version_at = 8;
+  constexpr std::size_t offset_bytes_at = 9;
+  constexpr std::size_t end_at = 28;
+  const File file(calls, path, File::Mode::read);
+  std::array<std::byte, end_at + sizeof(std::uint64_t)> front{};
+  if (file.read_up_to(0, front) < front.size()) return 0;
+  const auto version = std::to_integer<unsigned>(front[version_at]);
+  if ((version != 2 && version != 3) || front[offset_bytes_at] != std::byte{8}) return 0;
+  std::uint64_t end = 0;
+  std::memcpy(&end, &front[end_at], sizeof end);
+  return end > file.size() ? end - file.size() : 0;
+}
+
+// Without a journal that can be read; `why`: why there is none, empty: it is not there. Throws
+// Error if nothing can be told of what is in it.
+std::unique_ptr<RecordingBackend> open_without_journal(const std::string& part,
+                                                       const std::string& why, FileCalls& calls) {
+  try {
+    auto from = open_recording(part, calls);
+    // What readers don't take is not right because it is read here.
+    for (const RecordedStream& stream : from->streams) check_books(stream, part);
+    return from;
+  } catch (const Error& error) {
+    const std::string what = error.what();
+    throw Error(fmt::format("{}{}; acknowledged samples may be in {}: keep it{}", what,
+                            why.empty() || what == why ? "" : "; its journal: " + why, part,
+                            why.empty() ? "" : " and its journal"));
+  }
 }
 
 // A sealed file is there. Its journal, if there still is one, is of no use any more.
@@ -528,12 +564,14 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
   RecoveryReport report;
   report.input = has_part ? part : files.path;
   std::optional<JournalBegin> begin;
+  std::string no_journal;  // why it can't be read
   if (has_journal) {
     std::optional<JournalReader> reader;
     try {
       reader.emplace(files.journal, calls);
     } catch (const Error& error) {
-      // A journal without its first record has acknowledged nothing.
+      // It got its name with its first commit: something may have been acknowledged.
+      no_journal = error.what();
       report.remarks.push_back(fmt::format("the journal is of no use: {}", error.what()));
     }
     if (reader && reader->in_use())
@@ -579,26 +617,32 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
     if (!from->journal->unacknowledged.empty())
       report.remarks.push_back(from->journal->unacknowledged);
   } else {
-    try {
-      from = open_recording(part, calls);
-    } catch (const Error& error) {
+    if (has_part && !has_journal && File(calls, part, File::Mode::read).size() == 0) {
       // Of a part file it is known whose it is: it ended before there was anything to keep.
-      if (!has_part) throw;
-      report.remarks.push_back(error.what());
       report.remarks.push_back(fmt::format(
-          "unless its journal was taken away, nothing in it was acknowledged: {} may be removed, "
-          "and {} recorded anew",
-          part, files.path));
+          "it is empty, and there is no journal: {} may be removed, and {} recorded anew", part,
+          files.path));
       return report;
     }
+    from = open_without_journal(part, no_journal, calls);
     report.by = is_csv(*from, files.path) ? "CSV" : "HDF5";
-    report.remarks.push_back(
-        "there is no journal: what was flushed and survived is there, after a power cut it may be "
-        "less than was acknowledged, and nothing is checked");
+    report.remarks.push_back(fmt::format(
+        "{}: what was flushed and survived is there, after a power cut it may be less than was "
+        "acknowledged, and nothing is checked",
+        has_journal ? "there is no journal that can be read" : "there is no journal"));
   }
   bool lost = describe_streams(*from, report);
+  if (const std::uint64_t missing = begin ? 0 : missing_at_end(calls, part); missing > 0) {
+    report.remarks.push_back(fmt::format("{} bytes are missing at its end", missing));
+    lost = true;
+  }
   lost |= from->journal && from->journal->lost_commits > 0;
   if (std::ranges::all_of(report.streams, [](const auto& s) { return s.counts.produced == 0; })) {
+    if (!begin && (lost || has_journal))
+      throw Error(
+          fmt::format("{}: HDF5 finds no samples in it, and there is no journal that can be "
+                      "read{}; keep what is there, acknowledged samples may have been in it",
+                      part, no_journal.empty() ? "" : ": " + no_journal));
     report.outcome = lost ? RecoveryReport::Outcome::lost : RecoveryReport::Outcome::nothing;
     report.remarks.push_back(
         report.tail.empty() ? "it has no samples: none was acknowledged before it ended"
@@ -631,7 +675,9 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
         fmt::format("calibrations were appended to it: copy {} to {}, and they are in force there",
                     sidecar, calibration_sidecar_of(report.output)));
   lost |= !report.damages.empty();
-  report.outcome = lost ? RecoveryReport::Outcome::lost : RecoveryReport::Outcome::complete;
+  report.outcome = lost     ? RecoveryReport::Outcome::lost
+                   : !begin ? RecoveryReport::Outcome::unknown
+                            : RecoveryReport::Outcome::complete;
   return report;
 }
 

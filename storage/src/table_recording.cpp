@@ -30,7 +30,6 @@ using table::Line;
 using table::Lines;
 using table::Wide;
 
-constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::size_t most_first_lines = 100;
 constexpr std::size_t most_first_bytes = 1 << 20;
 // So far from the origin may times be that differences of two can be told: 146 years.
@@ -117,6 +116,7 @@ class TableRecording final : public RowBackend {
     Wide first = 0, last = 0;
     Wide least_step = 0, greatest_step = 0;
     Wide finest_unit = 0;  // of those without an exponent
+    Wide least_unit = 0;   // of all
     Wide coarsest_unit = 0;
   };
 
@@ -132,6 +132,7 @@ class TableRecording final : public RowBackend {
   std::uint64_t read_all(std::uint64_t block_rows);
   void note(const Row& row, std::uint64_t line, std::uint64_t rows);
   void check_times(std::uint64_t rows) const;
+  [[nodiscard]] bool may_miss_rows() const;
   [[nodiscard]] std::optional<Rate> find_rate(std::uint64_t rows) const;
   void tell(const StreamInfo& info);
 
@@ -377,6 +378,7 @@ void TableRecording::note(const Row& row, std::uint64_t line, std::uint64_t rows
     fail(line, error.what());
   }
   found_.coarsest_unit = std::max(found_.coarsest_unit, row.time.unit_fs);
+  found_.least_unit = rows == 0 ? row.time.unit_fs : std::min(found_.least_unit, row.time.unit_fs);
   if (!row.time.scientific)
     found_.finest_unit =
         found_.finest_unit == 0 ? row.time.unit_fs : std::min(found_.finest_unit, row.time.unit_fs);
@@ -402,6 +404,18 @@ void TableRecording::check_times(std::uint64_t rows) const {
                   path, found_.first_late_line, found_.late - 1));
 }
 
+// Whether some step may be two, with a row between that is missing. With a period of little more
+// than a unit of the last digit such times may well be those of a regular stream of a longer
+// period, rounded: nobody can tell. Two equal steps of a regular stream are written as steps that
+// differ by a unit at most, or by two where halves are rounded up in here and down there.
+bool TableRecording::may_miss_rows() const {
+  // Units of less than a femtosecond are rounded themselves.
+  const Wide unit = found_.least_unit, half = unit / 2;
+  const Wide least = found_.least_step, greatest = found_.greatest_step;
+  return greatest + half >= 2 * least ||
+         (greatest - least > unit + half && greatest + half >= 2 * (least - unit));
+}
+
 // Of a stream whose times are those of the table to within their last digit.
 std::optional<Rate> TableRecording::find_rate(std::uint64_t rows) const {
   if (rows < 3 || found_.late > 0) return std::nullopt;
@@ -413,7 +427,8 @@ std::optional<Rate> TableRecording::find_rate(std::uint64_t rows) const {
     return Rate(static_cast<std::int64_t>(table::fs_per_s / divisor),
                 static_cast<std::int64_t>(seconds));
   }
-  if (found_.greatest_step - found_.least_step > 2 * found_.coarsest_unit) return std::nullopt;
+  if (found_.greatest_step - found_.least_step > 2 * found_.coarsest_unit || may_miss_rows())
+    return std::nullopt;
   // Nearly equal: whether they are depends on all of them together.
   table::Spacing spacing;
   Lines lines(file_, data_at_);
@@ -446,9 +461,15 @@ void TableRecording::tell(const StreamInfo& info) {
                 ? fmt::format(", times in column 1 in units of {} s", time_unit_s_)
             : utc_ ? std::string(", dates in column 1")
                    : std::string(", dates without a zone in column 1, taken as local time");
+    const auto seconds = [](Wide fs) {
+      return static_cast<double>(fs) / static_cast<double>(table::fs_per_s);
+    };
     text += info.rate ? fmt::format(", equally spaced to their last digit at {} Hz",
                                     info.rate->hertz().value)
                       : std::string(", not equally spaced");
+    if (!info.rate && found_.least_step != found_.greatest_step)
+      text += fmt::format(": steps of {} s to {} s", seconds(found_.least_step),
+                          seconds(found_.greatest_step));
   }
   if (found_.late > 0)
     text += fmt::format("; {} times are not later than the one before, first on line {}",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 
 #include "foreign.hpp"
@@ -29,6 +30,12 @@ bool is_sample(std::string_view cell, char decimal, bool first) {
   return number(cell, decimal) || (first && date(cell));
 }
 
+// As the first cell of a row has it, and hardly a name: NaN, Na and blank may be one.
+bool is_time(std::string_view cell, char decimal) {
+  const std::optional<double> value = number(cell, decimal);
+  return value ? std::isfinite(*value) : date(cell).has_value();
+}
+
 std::optional<Shape> shape_by(const Dialect& dialect, std::span<const std::string> lines) {
   Shape shape{dialect, 0, false};
   std::vector<std::string_view> cells;
@@ -40,6 +47,8 @@ std::optional<Shape> shape_by(const Dialect& dialect, std::span<const std::strin
     if (i == 0) {
       shape.columns = cells.size();
       shape.has_header = !all_samples;
+      // A row with a cell that can't be read would be lost.
+      if (shape.has_header && is_time(cells[0], dialect.decimal)) return std::nullopt;
       // A name may have a comma, but it is not likely.
       if (shape.has_header && dialect.separator == 0 && !lines[i].starts_with('"') &&
           lines[i].find_first_of(",;\t") != std::string::npos)
@@ -108,6 +117,20 @@ std::vector<Shape> shapes(const Foreign& how, std::span<const std::string> lines
       found.push_back(*shape);
       break;
     }
+  return found;
+}
+
+// Of lines whose first one is a row, but has a cell that can't be read.
+std::vector<Shape> shapes_behind_first(const Foreign& how, std::span<const std::string> lines) {
+  std::vector<Shape> found;
+  for (std::size_t n = lines.size(); found.empty() && n > 1; n = n > 2 ? 2 : 1) {
+    found = shapes(how, lines.subspan(1, n - 1));
+    std::erase_if(found, [&](const Shape& shape) {
+      std::vector<std::string_view> cells;
+      return shape.has_header || !split(lines[0], shape.dialect.separator, cells) ||
+             cells.size() != shape.columns || !is_time(cells[0], shape.dialect.decimal);
+    });
+  }
   return found;
 }
 
@@ -192,6 +215,7 @@ Shape shape_of(const std::string& path, const Foreign& how, std::span<const std:
   // Something is wrong further down: reading it will say what.
   for (std::size_t n = std::min<std::size_t>(lines.size(), 2); found.empty() && n > 0; --n)
     found = shapes(how, lines.first(n));
+  if (found.empty()) found = shapes_behind_first(how, lines);
   if (found.empty())
     throw Error(fmt::format(
         "{}: is neither a recording nor a table: line {} is '{}'; needed are lines of as many "

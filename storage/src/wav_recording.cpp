@@ -5,7 +5,9 @@
 #include <array>
 #include <cstring>
 #include <optional>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "columns.hpp"
 #include "file.hpp"
@@ -50,10 +52,12 @@ class WavRecording final : public RowBackend {
   }
   [[nodiscard]] std::optional<Chunk> chunk_at(std::uint64_t at) const;
   [[nodiscard]] std::uint64_t end_of_chunks(std::uint64_t at,
-                                            std::optional<Chunk>* data = nullptr) const;
+                                            std::vector<Chunk>* chunks = nullptr) const;
   void read_chunks();
   void read_sizes(const Chunk& ds64);
   void read_format(const Chunk& chunk);
+  void check_format(const Chunk& chunk);
+  void check_whole_size();
   void read_data(const Chunk& chunk);
   void check_behind(std::uint64_t at);
   [[nodiscard]] std::vector<ChannelInfo> channels(const Foreign& how) const;
@@ -82,14 +86,14 @@ std::optional<Chunk> WavRecording::chunk_at(std::uint64_t at) const {
 }
 
 // Of those that follow each other from `at` on and are whole: the end of the file, if nothing else
-// is behind. `data`: the first one of that name.
-std::uint64_t WavRecording::end_of_chunks(std::uint64_t at, std::optional<Chunk>* data) const {
+// is behind.
+std::uint64_t WavRecording::end_of_chunks(std::uint64_t at, std::vector<Chunk>* chunks) const {
   const auto is_letter = [](char c) { return c >= 0x20 && c < 0x7F; };
   for (int n = 0; n < most_chunks && at < size_; ++n) {
     const std::optional<Chunk> chunk = chunk_at(at);
     if (!chunk || !std::ranges::all_of(chunk->id, is_letter) || chunk->size > size_ - chunk->at)
       break;
-    if (data && !*data && chunk->name() == "data") *data = chunk;
+    if (chunks) chunks->push_back(*chunk);
     at = std::min(size_, chunk->at + chunk->size + chunk->size % 2);
   }
   return at;
@@ -134,6 +138,31 @@ void WavRecording::read_format(const Chunk& chunk) {
   tag_ = tag;
 }
 
+// Of another chunk 'fmt ': nobody knows which one is right.
+void WavRecording::check_format(const Chunk& chunk) {
+  const auto format = [&] { return std::tuple(tag_, channel_count_, rate_, sample_bytes_); };
+  const auto first = format();
+  read_format(chunk);
+  if (format() != first)
+    fail(fmt::format("its chunk 'fmt ' at byte {} says something else than the first one",
+                     chunk.at));
+}
+
+// Where nothing else told of a file that was cut or has more than its header says.
+void WavRecording::check_whole_size() {
+  constexpr std::uint64_t front = 8;  // does not count
+  const bool is_told = riff_size_ > 0 && (long_data_size_ ? riff_size_ <= INT64_MAX
+                                                          : riff_size_ < unknown_size - front);
+  if (!is_told || !remarks.empty()) return;
+  const std::uint64_t told = riff_size_ + front;
+  // The byte behind a chunk of an odd size is counted by some only.
+  if (told <= size_ + 1 && size_ <= told + 1) return;
+  remarks.push_back(
+      fmt::format("{}: its header tells of {} bytes in all, the file has {}; the {} bytes of "
+                  "samples are all there",
+                  path, told, size_, data_bytes_));
+}
+
 // Sizes in the header are written when a recording ends: one that was cut has none, or those of
 // somewhen before.
 void WavRecording::read_data(const Chunk& chunk) {
@@ -165,9 +194,11 @@ void WavRecording::read_data(const Chunk& chunk) {
 
 // Tells of what may be samples as well.
 void WavRecording::check_behind(std::uint64_t at) {
-  std::optional<Chunk> data;
-  const std::uint64_t end = end_of_chunks(at, &data);
-  if (data)
+  std::vector<Chunk> chunks;
+  const std::uint64_t end = end_of_chunks(at, &chunks);
+  for (const Chunk& chunk : chunks)
+    if (chunk.name() == "fmt ") check_format(chunk);
+  if (const auto data = std::ranges::find(chunks, "data", &Chunk::name); data != chunks.end())
     remarks.push_back(fmt::format("{}: a second chunk 'data' of {} bytes at byte {} is left out",
                                   path, data->size, data->at));
   if (end < size_)
@@ -186,10 +217,11 @@ void WavRecording::read_chunks() {
     const std::optional<Chunk> chunk = chunk_at(at);
     if (!chunk) break;
     if (chunk->name() == "ds64" && !long_data_size_) read_sizes(*chunk);
-    if (chunk->name() == "fmt " && tag_ == 0) read_format(*chunk);
+    if (chunk->name() == "fmt ") tag_ == 0 ? read_format(*chunk) : check_format(*chunk);
     if (chunk->name() == "data") {
       if (tag_ == 0) fail("its samples come before their format");
-      return read_data(*chunk);
+      read_data(*chunk);
+      return check_whole_size();
     }
     // Chunks of an odd size are followed by a byte that does not count.
     at = chunk->at + chunk->size + chunk->size % 2;

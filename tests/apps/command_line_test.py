@@ -81,6 +81,14 @@ class CommandLine(Case):
         self.assert_one_line(self.run_spillway("view"), "file is required")
         self.assert_one_line(self.run_spillway("view", "x.h5", "--rnage", "1:2"), "--rnage")
 
+    def test_what_is_no_text_is_no_configuration(self):
+        binary = self.out / "x.npy"
+        binary.write_bytes(b"\x93NUMPY\x01\x00")
+        for command in (("record",), ("graph",), ("graph", "--rate", "100")):
+            with self.subTest(command):
+                self.assert_one_line(self.run_spillway(*command, "/dev/zero"), "/dev/zero: is a device, not a ")
+                self.assert_one_line(self.run_spillway(*command, binary), f"{binary}: is not text")
+
     def test_an_output_directory_that_is_none_is_blamed_itself(self):
         config = self.write("config.yaml", FAST)
         for directory, why in ((self.out / "none", "No such file or directory"), (config, "is not a directory")):

@@ -93,6 +93,53 @@ class Recover(Case):
         self.run_spillway("verify", self.out / "half.h5", check=0)
         self.assertEqual(json.loads(self.run_spillway("verify", part, "--json", check=1).stdout)[0]["findings"][0]["kind"], "checksum")
 
+    def test_without_a_journal_that_can_be_read(self):
+        part = self.crash()
+        data = part.parent
+        for name in ("run.h5", "run.csv"):
+            journal = bytearray((data / f"{name}.journal").read_bytes())
+            journal[120:124] = b"XXXX"
+            (data / f"{name}.journal").write_bytes(journal)
+        report = self.run_spillway("recover", part, check=3)
+        self.assertIn("unknown: what was found is in it, and nobody can tell", report.stdout)
+        self.assertNotIn("complete", report.stdout)
+        self.assertEqual(json.loads(self.run_spillway("recover", part, "--json", check=3).stdout)["outcome"], "unknown")
+        table = data / "run.csv.part"
+        damaged = self.run_spillway("recover", table)
+        self.assert_one_line(damaged, "run.csv.journal", "keep it and its journal")
+        self.assertEqual(damaged.stdout, "")
+        # Of a directory it is a failure.
+        self.assertIn("run.csv.journal", self.run_spillway("recover", data, check=1).stderr)
+        os.remove(data / "run.csv.journal")
+        self.assert_one_line(self.run_spillway("recover", table), "keep it")
+        # What is not there does not come as zeros, and is not left out.
+        os.remove(data / "run.h5.journal")
+        os.remove(data / "run.recovered.h5")
+        whole = part.read_bytes()
+        for tenths in range(1, 10):
+            part.write_bytes(whole[: len(whole) * tenths // 10])
+            result = subprocess.run([SPILLWAY, "recover", part, "-o", self.out / f"{tenths}.h5"], capture_output=True, text=True)
+            self.assertIn(result.returncode, (1, 3), result)
+            if result.returncode == 1:
+                self.assert_one_line(result, "run.h5.part")
+            else:
+                self.assertIn("lost:", result.stdout)
+                with h5py.File(self.out / f"{tenths}.h5") as f:
+                    x, quality = f["entry/g/x"][()], f["entry/g/x_quality"][()]
+                    self.assertFalse(np.any((x == 0) & (quality == 0) & (np.arange(len(x)) > 0)))
+
+    def test_the_journal_of_another_recording(self):
+        part = self.crash()
+        os.rename(part.parent, self.out / "first")
+        other = self.crash()
+        # Not the CSV: the generator makes the same text each time, and that fits.
+        shutil.copy(self.out / "first" / "run.h5.journal", other.parent)
+        before = sorted(other.parent.iterdir())
+        for command in ("recover", "info"):
+            refused = self.run_spillway(command, other)
+            self.assert_one_line(refused, "the journal of another recording")
+        self.assertEqual(sorted(other.parent.iterdir()), before)
+
     def test_a_recovery_that_is_ended_by_a_signal_is_made_again(self):
         part = self.crash()
         files = {path: path.read_bytes() for path in part.parent.iterdir() if path.name.startswith("run.h5")}

@@ -190,6 +190,13 @@ TEST_CASE("what is wrong in a configuration is named with file, line and column,
   CHECK(contains(error_of("", directory), "mapping"));
   CHECK(contains(error_of("a: [1", directory), "c.yaml:"));
   CHECK(contains(message_of([&] { (void)read_configuration(directory.path()); }), "directory"));
+  // What has no end is not read.
+  CHECK(message_of([] { (void)read_configuration("/dev/zero"); }) ==
+        "/dev/zero: is a device, not a configuration file");
+  write_text(directory / "binary", std::string("\x93NUMPY\1\0", 8));
+  CHECK(message_of([&] { (void)read_configuration(directory / "binary"); }) ==
+        directory / "binary" + ": is not text, and so not a configuration file");
+  std::filesystem::remove(directory / "binary");
   CHECK(contains(message_of([&] { (void)read_configuration(directory / "none.yaml"); }),
                  "No such file"));
 }

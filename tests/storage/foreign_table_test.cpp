@@ -349,6 +349,99 @@ TEST_CASE("times that are rounded are those of a regular stream, and others are 
   CHECK(TextTable(text).stream().info.rate->hertz().value == Approx(5e9).epsilon(1e-4));
 }
 
+TEST_CASE("a table of which a row is missing is not regular, however few digits its times have") {
+  const auto irregular = [](const std::string& text) {
+    CAPTURE(text.substr(0, 200));
+    const TextTable table(text);
+    CHECK_FALSE(table.stream().info.rate);
+    CHECK(contains(table.remark(), "not equally spaced: steps of "));
+    return table.times();
+  };
+  std::string ms = "time [ms],x\n", hundredths = "time,x\n", seconds = "date,x\n",
+              minutes = "date,x\n";
+  for (int i = 0; i < 1000; ++i) {
+    if (i == 500) continue;
+    ms += fmt::format("{},{}\n", i, i);
+    hundredths += fmt::format("{:.2f},{}\n", i / 100.0, i);
+    seconds += fmt::format("2026-05-04T10:{:02}:{:02}Z,1\n", i / 60, i % 60);
+    minutes += fmt::format("2026-05-04T{:02}:{:02},1\n", i / 60, i % 60);
+  }
+  CHECK(irregular(ms).at(500) == 501ms);
+  CHECK(irregular(hundredths).at(500) == 5010ms);
+  CHECK(irregular(seconds).at(500) == 501s);
+  CHECK(irregular(minutes).at(500) == 501min);
+  CHECK(irregular("time,x\n0,1\n1,2\n3,3\n") == std::vector<Time>{0s, 1s, 3s});
+  irregular("time [ms],x\n0,1\n6,2\n10,3\n");  // 3, 3, 4
+  // Rows that are lost again and again are missing too.
+  std::string text = "time,x\n";
+  for (int i = 0; i < 1000; ++i)
+    if (i % 60 != 59) text += fmt::format("{},1\n", i);
+  irregular(text);
+
+  const std::uint64_t seed = new_seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (int n = 0; n < 400; ++n) {
+    // A period of whole units of the last digit, or of 2 at least, in thousandths of it.
+    const bool whole = random() % 3 == 0;
+    const std::uint64_t period =
+        whole ? 1000 * (1 + random() % 12) : 2000 + random() % (random() % 2 == 0 ? 4000 : 40'000);
+    const int digits = static_cast<int>(random() % 7);
+    const std::uint64_t start = random() % 1'000'000;
+    const std::size_t rows = 14 + random() % (random() % 2 == 0 ? 10 : 2000);
+    std::vector<bool> gone(rows);
+    const std::uint64_t times = random() % 4;
+    for (std::uint64_t i = 0; i < times; ++i) gone[1 + random() % (rows - 2)] = true;
+    std::string table = "time,x\n";
+    for (std::size_t i = 0; i < rows; ++i) {
+      if (gone[i]) continue;
+      const std::uint64_t units = (start + i * period) / 1000;
+      std::uint64_t one = 1;
+      for (int d = 0; d < digits; ++d) one *= 10;
+      table += fmt::format("{}", units / one);
+      if (digits > 0) table += fmt::format(".{:0{}}", units % one, digits);
+      table += ",1\n";
+    }
+    CAPTURE(n, period, digits, start, rows, times);
+    CHECK(TextTable(table).stream().info.rate.has_value() == (times == 0));
+  }
+}
+
+TEST_CASE("times that a halfway case was rounded up in here and down there are regular") {
+  // As printf writes them.
+  for (const auto& [rate, digits] : {std::pair{400, 3}, {8, 2}, {200, 3}, {40, 3}, {80, 3}}) {
+    CAPTURE(rate, digits);
+    std::string text = "time,x\n";
+    for (int i = 0; i < 500; ++i)
+      text += fmt::format("{:.{}f},1\n", static_cast<double>(i) / rate, digits);
+    CHECK(TextTable(text).stream().info.rate == Rate(rate, 1));
+  }
+  // 10 ms from half a millisecond on: any step of 9, 10 or 11 ms.
+  std::string text = "time,x\n";
+  for (int i = 0; i < 500; ++i) text += fmt::format("{:.3f},1\n", 0.0005 + i / 100.0);
+  CHECK(TextTable(text).stream().info.rate == Rate(100, 1));
+}
+
+TEST_CASE("the first row of a table without names is not taken for names for a cell that is none") {
+  CHECK(TextTable::refused("0,ERR\n1,2\n2,3\n3,4\n") ==
+        "line 1: 'ERR' in column 2 is no number with decimal '.'");
+  CHECK(contains(TextTable::refused("\n# made by hand\n0,1,ERR\n1,2,3\n"),
+                 "line 3: 'ERR' in column 3 is no number"));
+  CHECK(contains(TextTable::refused("2026-01-01T00:00:00Z,bad\n2026-01-01T00:00:01Z,1\n"),
+                 "line 1: 'bad' in column 2 is no number"));
+  CHECK(contains(TextTable::refused("0;1.5\n1;1\n2;2\n", with(0, ',')),
+                 "line 1: '1.5' in column 2 is no number with decimal ','"));
+  CHECK(contains(TextTable::refused("0,ERR\n1,2\n", at_rate(Rate(1, 1))), "line 1: 'ERR'"));
+  CHECK(contains(TextTable::refused("0,ERR\n1,ERR\n2,ERR\n"), "neither a recording nor a table"));
+  CHECK(contains(TextTable::refused("0,ERR\n1,2\n2,ERR\n"), "line 1: 'ERR'"));
+  CHECK(contains(TextTable::refused("0,1e999\n1,2\n"), "line 1: '1e999' in column 2 is too large"));
+  // Names that are numbers, but of times, and those that pandas writes above an index.
+  CHECK(TextTable("time,1,2\n0,1,2\n1,2,3\n").names() == "1[1] 2[1] ");
+  CHECK(TextTable(",x\n0,1\n1,2\n").names() == "x[1] ");
+  CHECK(TextTable("Na,K\n3,1\n1,2\n", at_rate(Rate(1, 1))).names() == "Na[1] K[1] ");
+  CHECK(TextTable("0,1,2\n1,2,3\n2,3,4\n").stream().rows == 3);
+}
+
 TEST_CASE("a table far larger than what is kept of it is read in any order") {
   const TemporaryDirectory directory;
   const std::uint64_t seed = new_seed();

@@ -124,7 +124,7 @@ TEST_CASE("sizes of RF64 and BW64 are those of their first chunk") {
   const std::string path = directory / "a.wav";
   for (const char* name : {"RF64", "BW64"}) {
     const std::uint32_t unknown = 0xFFFFFFFF;
-    const std::string sizes = bytes_of(std::uint64_t{100}) + bytes_of(std::uint64_t{4}) +
+    const std::string sizes = bytes_of(std::uint64_t{88}) + bytes_of(std::uint64_t{4}) +
                               bytes_of(std::uint64_t{2}) + bytes_of(std::uint32_t{0});
     write_text(path, name + bytes_of(unknown) + "WAVE" + riff_chunk("ds64", sizes) +
                          riff_chunk("fmt ", wav_format(pcm, 1, 8'000, 16)) + "data" +
@@ -191,7 +191,7 @@ TEST_CASE("a WAVE file whose header tells of no samples has none, or those that 
     for (const std::string& chunks : {std::string(), behind}) {
       const Recording r = open(riff_size, chunks);
       CHECK(r.streams()[0].rows == 0);
-      CHECK(r.remarks().empty());
+      CHECK(r.remarks().size() == (riff_size == 36 && !chunks.empty() ? 1 : 0));
     }
   }
 }
@@ -251,4 +251,41 @@ TEST_CASE("a WAVE file of something else is refused, with what is allowed") {
   CHECK(contains(of_format(wav_format(0xFFFE, 1, 8'000, 16)), "too short"));
   CHECK(contains(refused(data), "before their format"));
   CHECK(contains(refused(riff_chunk("fmt ", wav_format(pcm, 1, 8'000, 16))), "no chunk 'data'"));
+}
+
+TEST_CASE("a WAVE file with two formats is refused unless they are the same") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "a.wav";
+  const std::string format = riff_chunk("fmt ", wav_format(pcm, 1, 8'000, 16));
+  const std::string data = riff_chunk("data", std::string(24, '\0'));
+  CHECK(refusal(path, wav_bytes(format + format + data + format)).empty());
+  CHECK(Recording::open(path).remarks().empty());
+  for (const std::string& other : {wav_format(pcm, 2, 8'000, 16), wav_format(pcm, 1, 8'001, 16),
+                                   wav_format(pcm, 1, 8'000, 24)}) {
+    const std::string second = riff_chunk("fmt ", other);
+    CHECK(refusal(path, wav_bytes(format + second + data)) ==
+          path + ": its chunk 'fmt ' at byte 44 says something else than the first one");
+    CHECK(contains(refusal(path, wav_bytes(format + data + second)),
+                   "its chunk 'fmt ' at byte 76 says something else"));
+  }
+}
+
+TEST_CASE("a size of a WAVE file that is not the file's is told") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "a.wav";
+  const std::string chunks =
+      riff_chunk("fmt ", wav_format(pcm, 1, 8'000, 16)) + riff_chunk("data", std::string(24, '\0'));
+  const auto remarks = [&](std::uint64_t size) {
+    write_text(path, "RIFF" + bytes_of(static_cast<std::uint32_t>(size)) + "WAVE" + chunks);
+    return Recording::open(path).remarks();
+  };
+  const std::uint64_t right = 4 + chunks.size();
+  for (const std::uint64_t size : {right, right - 1, right + 1, std::uint64_t{0xFFFFFFFF}})
+    CHECK(remarks(size).empty());
+  for (const std::uint64_t size : {right - 24, right + 1000, std::uint64_t{36}})
+    CHECK(remarks(size) ==
+          std::vector<std::string>{
+              path + fmt::format(": its header tells of {} bytes in all, the file has {}; the 24 "
+                                 "bytes of samples are all there",
+                                 size + 8, right + 8)});
 }

@@ -114,6 +114,7 @@ struct Plain {
   TemporaryDirectory directory;
   std::string path = directory / "run.h5";
   static constexpr std::uint64_t rows = 5000;
+  std::string growing;  // its part file as kill -9 leaves it; on the disk HDF5 has closed it
 
   explicit Plain(std::optional<Rate> rate = Rate(1000, 1), int compression = 0,
                  std::uint64_t flush_every = 700) {
@@ -142,6 +143,7 @@ struct Plain {
       sink.flush();
       n += count;
     }
+    growing = contents(path + ".part");
   }
   static Time time_of(std::uint64_t i) { return std::chrono::milliseconds(i); }
 };
@@ -353,7 +355,7 @@ TEST_CASE("recovery: without a journal, by HDF5, and says so") {
   std::filesystem::remove(from.path + ".journal");
   const std::string before = contents(from.path + ".part");
   const RecoveryReport report = recover(from.path + ".part");
-  CHECK(report.outcome == Outcome::complete);
+  CHECK(report.outcome == Outcome::unknown);
   CHECK(report.by == "HDF5");
   REQUIRE_FALSE(report.remarks.empty());
   CHECK(contains(report.remarks[0], "power cut"));
@@ -362,6 +364,155 @@ TEST_CASE("recovery: without a journal, by HDF5, and says so") {
   CHECK(contains(result.status(), "recovered: by HDF5"));
   CHECK(result.streams().at(0).rows == Plain::rows);
   CHECK(recover(from.path + ".part").was_there);
+}
+
+TEST_CASE("recovery: without a journal, of a file that was cut, no zeros come as samples") {
+  const int compression = GENERATE(0, 3);
+  const Plain from(Rate(1000, 1), compression);
+  std::filesystem::remove(from.path + ".journal");
+  const std::string& whole = from.growing;
+  std::uint64_t refused = 0;
+  std::uint64_t damaged = 0;
+  std::uint64_t right = 0;
+  for (std::uint64_t size = 1000; size < whole.size(); size += whole.size() / 60) {
+    CAPTURE(compression, size);
+    write_text(from.path + ".part", whole.substr(0, size));
+    const RecoveryOptions options{.output = from.directory / fmt::format("{}.h5", size)};
+    RecoveryReport report;
+    try {
+      report = recover(from.path, options);
+    } catch (const Error& error) {
+      CHECK_FALSE(contains(error.what(), "\n"));
+      CHECK_FALSE(exists(options.output));
+      ++refused;
+      continue;
+    }
+    REQUIRE(report.outcome == Outcome::lost);
+    damaged += !report.damages.empty();
+    const Recording result = Recording::open(options.output);
+    REQUIRE(verify(options.output).findings.empty());
+    const std::uint64_t rows = result.streams().at(0).rows;
+    CHECK(rows <= Plain::rows);
+    std::vector<std::int32_t> a(rows);
+    std::vector<double> b(rows);
+    std::vector<Quality> qa(rows);
+    std::vector<Quality> qb(rows);
+    result.read_raw<std::int32_t>(0, 0, 0, a);
+    result.read_raw<double>(0, 1, 0, b);
+    result.read_quality(0, 0, 0, qa);
+    result.read_quality(0, 1, 0, qb);
+    std::uint64_t wrong = 0;
+    for (std::uint64_t i = 0; i < rows; ++i) {
+      wrong += qa[i].is_good() && a[i] != static_cast<std::int32_t>(i);
+      wrong += qb[i].is_good() && b[i] != static_cast<double>(i) / 4.0;
+      right += qb[i].is_good();
+    }
+    CHECK(wrong == 0);
+  }
+  CHECK(refused > 0);
+  CAPTURE(refused, damaged, right);
+  CHECK(damaged > 0);
+  CHECK(right > 0);
+}
+
+TEST_CASE("recovery: by HDF5, damaged tables are refused as readers refuse them") {
+  const Plain from;
+  std::filesystem::remove(from.path + ".journal");
+  std::string bytes = from.growing;
+  // The one segment: its samples are counted, its table is zeros.
+  std::array<std::uint64_t, 3> segment{0, 0, Plain::rows};
+  const std::string_view searched(reinterpret_cast<const char*>(segment.data()), sizeof segment);
+  const std::size_t at = bytes.find(searched);
+  REQUIRE(at != std::string::npos);
+  bytes.replace(at, sizeof segment, std::string(sizeof segment, '\0'));
+  write_text(from.path + ".part", bytes);
+  const std::string refusal = message_of([&] { (void)recover(from.path); });
+  CHECK(contains(refusal, "segment table"));
+  CHECK_FALSE(exists(from.directory / "run.recovered.h5"));
+}
+
+TEST_CASE("recovery: a journal that can't be read leaves nothing to be called complete") {
+  const Plain from;
+  const std::string journal = contents(from.path + ".journal");
+  for (const std::string& left : {std::string(), journal.substr(0, 20), [&] {
+                                    std::string damaged = journal;
+                                    damaged.replace(120, 4, "XXXX");
+                                    return damaged;
+                                  }()}) {
+    CAPTURE(left.size());
+    write_text(from.path + ".journal", left);
+    const RecoveryReport report = recover(from.path);
+    CHECK(report.outcome == Outcome::unknown);
+    CHECK(report.by == "HDF5");
+    CHECK(contains(report.remarks.at(0), "of no use"));
+    CHECK(contains(report.remarks.at(1), "no journal that can be read"));
+    CHECK(recover(from.path).outcome == Outcome::unknown);
+  }
+}
+
+TEST_CASE("recovery: a journal of another recording is refused, and nothing is written") {
+  const Format format = GENERATE(Format::hdf5, Format::csv, Format::csv_long);
+  const auto record = [&](const std::string& path, const std::string& start, double first) {
+    Stream stream(make_info({SampleType::float64}));
+    Writer<double> writer(stream);
+    StreamReader reader(stream);
+    std::unique_ptr<Sink> sink;
+    if (format == Format::hdf5) {
+      sink = std::make_unique<Hdf5Sink>(path, Existing::refuse);
+    } else {
+      CsvOptions options;
+      if (format == Format::csv_long) options.form = CsvOptions::Form::long_form;
+      sink = std::make_unique<CsvSink>(path, Existing::refuse, options);
+    }
+    RecordingInfo info = recording_of({stream.info()}, "one of two");
+    info.start_time = start;
+    sink->begin(info);
+    for (int i = 0; i < 10; ++i) writer.push(first + i);
+    drain(reader, *sink);
+    sink->flush();
+  };
+  TemporaryDirectory directory;
+  const std::string suffix = format == Format::hdf5 ? ".h5" : ".csv";
+  const std::string one = directory / ("one" + suffix);
+  const std::string two = directory / ("two" + suffix);
+  record(one, "2026-11-22T15:15:43.141Z", 0.0);
+  record(two, "2026-11-22T15:15:44.878Z", 100.0);
+  const std::string own = contents(one + ".journal");
+  write_text(one + ".journal", contents(two + ".journal"));
+  const std::string refusal = message_of([&] { (void)recover(one); });
+  CHECK(contains(refusal, "another recording"));
+  CHECK_FALSE(contains(refusal, "\n"));
+  CHECK(contains(message_of([&] { (void)Recording::open(one + ".part"); }), "another recording"));
+  CHECK_FALSE(exists(directory / ("one.recovered" + suffix)));
+  CHECK(recover(two).outcome == Outcome::complete);
+  write_text(one + ".journal", own);
+  CHECK(recover(one).outcome == Outcome::complete);
+  if (format == Format::hdf5) return;
+  // What stands beside a CSV is not needed.
+  write_text(one + "-metadata.json.part", contents(two + "-metadata.json.part"));
+  CHECK(recover(one).was_there);
+}
+
+TEST_CASE("recovery: CSV without a journal that can be read is kept, and refused in one line") {
+  const Format format = GENERATE(Format::csv, Format::csv_long);
+  for (std::uint64_t seed = 1;; ++seed) {
+    const Crashed from = crashed(seed, SinkChoice::random(format, Durability::full, seed));
+    const std::string journal = from.disk.contents(from.journal());
+    if (from.disk.contents(from.part()).empty() || journal.size() < 200) continue;
+    for (const bool gone : {false, true}) {
+      SimulatedDisk disk(from.disk);
+      if (gone)
+        REQUIRE(disk.unlink(from.journal().c_str()) == 0);
+      else
+        flip(disk, from.journal(), 120);
+      const std::string refusal = message_of([&] { (void)recover(from.part(), {}, disk); });
+      CAPTURE(gone, refusal);
+      CHECK(contains(refusal, "keep it"));
+      CHECK_FALSE(contains(refusal, "removed"));
+      CHECK_FALSE(contains(refusal, "\n"));
+    }
+    break;
+  }
 }
 
 TEST_CASE("recovery: refuses what is not its business, in one line") {
@@ -522,7 +673,7 @@ TEST_CASE("recovery: a recording in which nothing was acknowledged leaves no fil
 TEST_CASE("recovery: a recorder that ended before it wrote anything is no dead end") {
   TemporaryDirectory directory;
   const std::string part = directory / "run.h5.part";
-  std::ofstream(part) << (GENERATE(false, true) ? "torn" : "");
+  std::ofstream{part};
   const std::vector<std::string> found = unfinished_recordings(directory.path());
   CHECK(found == std::vector<std::string>{part});
   const RecoveryReport report = recover(part);
@@ -530,6 +681,9 @@ TEST_CASE("recovery: a recorder that ended before it wrote anything is no dead e
   CHECK(report.output.empty());
   CHECK(contains(report.remarks.back(), part + " may be removed"));
   CHECK(exists(part));
+  // Nobody knows what was in this one.
+  std::ofstream(part) << "torn";
+  CHECK(contains(message_of([&] { (void)recover(part); }), "keep it"));
 }
 
 TEST_CASE("recovery: what is unfinished in a directory is found, and nothing else") {

@@ -31,6 +31,8 @@ struct RecoveryReport {
   enum class Outcome : std::uint8_t {
     complete,  // everything acknowledged is in the result
     lost,      // something is not, and is named
+    unknown,   // without a journal that can be read: what was found is in the result, unchecked,
+               // and nobody can tell whether that is everything
     nothing,   // nothing to save: no file was made
   };
   Outcome outcome = Outcome::nothing;
@@ -38,7 +40,7 @@ struct RecoveryReport {
   std::string output;      // empty: none
   bool was_there = false;  // made by an earlier recovery of the same input, or sealed before, and
                            // left as it is
-  std::string by;          // "journal", or "HDF5" or "CSV" where there is none
+  std::string by;          // "journal", or "HDF5" where none can be read
   std::uint64_t commits = 0;  // of the journal
   std::string tail;           // what is behind the last commit, see JournalReader::tail
   struct PerStream {
@@ -57,6 +59,8 @@ struct RecoveryReport {
 // called again after it succeeded it changes nothing. Blocking; any thread.
 //
 // Throws Error if a recorder writes it at this moment, `path` names nothing that was a recording,
+// nothing tells what of it was acknowledged (the journal of a CSV recording is gone or damaged, or
+// that of an HDF5 recording whose books are damaged too), the journal is of another recording,
 // the output exists and is not the result of the same recovery, or can't be written.
 [[nodiscard]] RecoveryReport recover(const std::string& path, const RecoveryOptions& options = {},
                                      FileCalls& calls = system_file_calls());
