@@ -65,7 +65,8 @@ if $sanitizers; then
       ctest() { setarch -R ctest "$@"; }
     fi
     configure_and_build tsan -DSPILLWAY_TESTS=ON tests/{channels,filters,storage,engine}/all
-    run_tests tsan -L '^(channels|filters|storage|engine)$'
+    # What a simulated disk is left with is looked at by one thread.
+    run_tests tsan -L '^(channels|filters|storage|engine)$' -E '^storage_breaking: ?(power cuts|damage)'
   ) || die "build or tests failed under the thread sanitizer"
 fi
 

@@ -147,7 +147,8 @@ class Planner {
     }
     if (live_ && recorded_nodes_.empty())
       refuse(
-          "it tells of no graph that ran while it was made; only one of your own can run over it");
+          "it tells of no graph that ran while it was made; only one of your own, by --graph, can "
+          "run over it");
     for (const CalibrationRecord& record : options_.calibrations)
       if (recorded_nodes_.contains(record.stream))
         refuse(

@@ -174,7 +174,7 @@ calibrations:
         for arguments, parts in [
             ((run, "--graph", lacking, *out), ("lacking.yaml:2:5", "'m'", "no channel 'w'")),
             ((run, "--graph", strange, *out), ("strange.yaml:2:19", "moving_average")),
-            ((run, "--graph", empty, *out), ("empty.yaml", "no nodes")),
+            ((run, "--graph", empty, *out), ("empty.yaml", "has no 'graph'")),
             ((run, "--graph", self.out / "absent.yaml", *out), ("absent.yaml", "No such file")),
             ((run, "--complete", "--calibration", wrong, *out), ("wrong.yaml:2:17", "'chanel'", "did you mean 'channel'")),
             ((self.out / "plain.npy", "--graph", plain, *out), ("plain.npy", "rate")),

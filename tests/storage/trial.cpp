@@ -10,11 +10,6 @@
 #include "spillway/channels/error.hpp"
 #include "spillway/storage/verify.hpp"
 
-// HDF5 itself loses memory when a file operation below it fails, which is all that is done here.
-// NOLINTNEXTLINE(bugprone-reserved-identifier)
-extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() { return "leak:libhdf5\n"; }  // NOLINT
-
 namespace spillway::test {
 
 std::string to_string(const Tally& t) {
