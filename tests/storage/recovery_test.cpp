@@ -244,7 +244,8 @@ TEST_CASE("recovery: from a journal that ends anywhere, nothing wrong comes") {
           continue;
         }
         if (report.outcome == Outcome::nothing || report.output.empty()) continue;
-        if (report.by == "journal") CHECK_FALSE(report.tail.empty());
+        // One that is cut between two frames is a journal as right as any.
+        if (report.by == "journal" && flipped) CHECK_FALSE(report.tail.empty());
         ++recovered;
         const Recording result = Recording::open(report.output, disk);
         CHECK(differences(result, from.truth, {{}, false, from.csv(), report.damages}) == "");
