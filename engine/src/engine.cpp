@@ -294,9 +294,10 @@ std::vector<std::string> Engine::names() const {
 
 void Engine::record(RecordOptions options, std::vector<Signal> signals) {
   impl_->must_be_building("record");
-  // Numbered files have names of their own, which the second recorder finds taken.
+  // Numbered files have names of their own, which the second recorder finds taken; a master has
+  // the path itself.
   const auto path = std::filesystem::absolute(options.path).lexically_normal();
-  const bool has_path = !options.split.any();
+  const bool has_path = !options.split.any() || options.master;
   if (has_path && std::ranges::find(impl_->paths, path) != impl_->paths.end())
     throw Error(
         fmt::format("{}: another recording of this run has that path already; each needs "

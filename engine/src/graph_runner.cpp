@@ -39,18 +39,25 @@ void GraphRunner::log(const GraphRunnerEntry& entry) noexcept {
 }
 
 void GraphRunner::withdraw(const GraphCutRequest& request) noexcept {
-  if (asked_.exchange(nullptr, std::memory_order_acq_rel)) return;
-  while (!request.taken.load(std::memory_order_acquire)) std::this_thread::yield();
+  while (!asked_.exchange(nullptr, std::memory_order_acq_rel)) {
+    if (request.taken.load(std::memory_order_acquire)) return;
+    std::this_thread::yield();
+  }
 }
 
 // Between two blocks.
 void GraphRunner::answer() noexcept {
-  GraphCutRequest* request = asked_.load(std::memory_order_acquire);
+  if (!asked_.load(std::memory_order_relaxed)) return;
+  // Who withdraws a request may free it, so it is looked into by who has taken it only.
+  GraphCutRequest* request = asked_.exchange(nullptr, std::memory_order_acq_rel);
   if (!request) return;
+  bool reached = log_.write_available() > 0;
   for (std::size_t i = 0; i < inputs_.size(); ++i)
-    if (is_read(i) && inputs_[i].reader.position() < request->not_before[i]) return;
-  if (log_.write_available() == 0) return;
-  if (!asked_.compare_exchange_strong(request, nullptr, std::memory_order_acq_rel)) return;
+    if (is_read(i)) reached &= inputs_[i].reader.position() >= request->not_before[i];
+  if (!reached) {
+    asked_.store(request, std::memory_order_release);
+    return;
+  }
   const Graph& graph = version_->graph;
   request->state_size = graph.save_state(request->state);
   request->fits = request->state_size <= request->state.size() &&

@@ -101,8 +101,8 @@ class GraphRunner {
   // Asks for a cut at the next place where it can be made, and where there is room for the entry
   // that tells of it; one at a time.
   void ask(GraphCutRequest& request) noexcept { asked_.store(&request, std::memory_order_release); }
-  // Until it returns, the request may be answered; not from then on. Waits for an answer that is
-  // being given.
+  // Until it returns, the request may be answered; it is not looked at from then on. Waits while
+  // the runner looks at it or answers.
   void withdraw(const GraphCutRequest& request) noexcept;
 
   // --- any thread ---

@@ -34,7 +34,7 @@ constexpr std::size_t blocks = 4;
 constexpr std::size_t most_whole_bytes = std::size_t{40} << 20;
 constexpr std::size_t whole_blocks = 2;
 
-// How many frames come in a tenth of a second at `speed`.
+// How many frames come in a tenth of a second at `speed`; without a rate, few.
 std::size_t frames_at(double speed, const StreamInfo& info) {
   if (!info.rate) return 16;
   constexpr double most = 1 << 20;

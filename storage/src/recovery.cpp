@@ -625,7 +625,7 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
       return report;
     }
     from = open_without_journal(part, no_journal, calls);
-    report.by = is_csv(*from, files.path) ? "CSV" : "HDF5";
+    report.by = "HDF5";
     report.remarks.push_back(fmt::format(
         "{}: what was flushed and survived is there, after a power cut it may be less than was "
         "acknowledged, and nothing is checked",

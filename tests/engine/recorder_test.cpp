@@ -928,6 +928,39 @@ TEST_CASE("a master shows the numbered files of a recording as one") {
                  "run"));
 }
 
+// The recorder asks the graph where it stands, and takes the question back once it has waited in
+// vain; a slow graph has looked at it by then, so a thread sanitizer sees who may look at what.
+TEST_CASE("a graph that is slow to come to where a file should end does not hold up the recorder") {
+  TemporaryDirectory directory;
+  std::atomic<bool> held{true};
+  int blocks = 0;
+  Function copy{.name = "copy", .call = [&](ConstFrames in, Frames out) {
+                  if (held) std::this_thread::sleep_for(100ms);
+                  for (++blocks; held && blocks > 5;) std::this_thread::sleep_for(1ms);
+                  std::ranges::copy(in.values, out.values.begin());
+                  std::ranges::copy(in.quality, out.quality.begin());
+                }};
+  Engine engine;
+  auto x = engine.add_channel<double>(channel("x"));
+  engine.graph().add(graph_from_yaml("graph: [{id: y, type: function, input: x, function: copy}]",
+                                     "g.yaml", {{"copy", copy}}));
+  engine.record({.path = directory / "run.h5", .flush = 20ms, .split = {.duration = 1ns}});
+  Writer<double> writer = x.writer();
+  push(writer, 10'000);
+  engine.start();
+  REQUIRE(eventually([&] { return acknowledged(engine) == 10'000; }));
+  // These are read once the question is taken back.
+  push(writer, 100);
+  REQUIRE(eventually([&] { return acknowledged(engine) == 10'100; }));
+  held = false;
+  const Report report = engine.stop();
+  CHECK(report.errors.empty());
+  for (const auto& stream : report.recordings.at(0).streams) {
+    CHECK(stream.counts.produced == 10'100);
+    CHECK(stream.counts.recorded == 10'100);
+  }
+}
+
 TEST_CASE("two recorders can't share a path, numbered or not, and a run without samples is whole") {
   TemporaryDirectory directory;
   Engine engine;
@@ -938,6 +971,15 @@ TEST_CASE("two recorders can't share a path, numbered or not, and a run without 
   engine.record(numbered);
   CHECK(contains(message_of([&] { engine.record(plain); }), "a.h5"));
   CHECK(contains(message_of([&] { engine.record(numbered); }), "a-0001.h5"));
+  // A master is at the path itself.
+  RecordOptions master = numbered;
+  master.master = true;
+  CHECK(contains(message_of([&] { engine.record(master); }), "has that path"));
+  Engine other;
+  (void)other.add_channel<double>(channel("x"));
+  master.path = directory / "b.h5";
+  other.record(master);
+  CHECK(contains(message_of([&] { other.record({.path = directory / "b.h5"}); }), "has that path"));
   engine.start();
   const Report report = engine.stop();
   CHECK(report.errors.empty());
