@@ -265,6 +265,49 @@ TEST_CASE("of many channels each is replayed into its own, with its qualities") 
   }
 }
 
+// How long the pieces are that come at once.
+class Pieces : public MemorySink {
+ public:
+  using MemorySink::append;
+  void append(std::size_t stream, const Chunk& chunk, const Block& block,
+              const CalibrationSet& calibrations) override {
+    longest = std::max(longest, chunk.count.value);
+    MemorySink::append(stream, chunk, block, calibrations);
+  }
+  std::uint64_t longest = 0;
+};
+
+TEST_CASE("at a speed, samples come in pieces of at most a tenth of a second") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "slow.h5";
+  {
+    Engine engine({.graph_threads = 0});
+    auto x =
+        engine.add_channel<double>({.name = "x", .rate = 10_Hz, .capacity = SampleCount{1024}});
+    engine.graph().add(graph_from_yaml(
+        "graph: [{id: mean, type: moving_average, input: x, window: 3}]", "slow.yaml"));
+    engine.record({.path = path, .durability = Durability::none});
+    engine.start();
+    auto writer = x.writer();
+    for (int i = 0; i < 400; ++i) writer.push(i);
+    writer.flush();
+    while (engine.step()) continue;
+    REQUIRE(engine.stop().errors.empty());
+  }
+  const Recording recording = Recording::open(path);
+  for (const std::size_t threads : {std::size_t{1}, std::size_t{2}}) {
+    CAPTURE(threads);
+    Pieces at_once, paced;
+    (void)replay(recording, at_once, {.threads = threads});
+    CHECK(at_once.longest == 400);
+    (void)replay(recording, paced, {.threads = threads, .speed = 100.0});
+    CHECK(paced.longest > 0);
+    CHECK(paced.longest <= 100);
+    CHECK(paced.counts(0).recorded == 400);
+    check_equal(at_once, 0, paced, 0);
+  }
+}
+
 TEST_CASE("a replay of a recording gives what the live engine recorded, to the bit") {
   const TemporaryDirectory directory;
   const std::uint64_t seed = given_seed().value_or(new_seed());
