@@ -85,8 +85,9 @@ void Column::write_raw(Output& to, std::size_t rows, std::span<const std::byte> 
 void Column::write_constant(Output& to, std::size_t rows) {
   // The whole chunk: nothing is left to do if it goes on like this.
   std::vector<std::byte> chunk(buffer_.size());
-  for (std::size_t at = 0; at < chunk.size(); at += row_bytes_)
-    std::memcpy(&chunk[at], buffer_.data(), row_bytes_);
+  std::memcpy(chunk.data(), buffer_.data(), row_bytes_);
+  for (std::size_t n = row_bytes_; n < chunk.size(); n *= 2)
+    std::memcpy(&chunk[n], chunk.data(), std::min(n, chunk.size() - n));
   const std::span<const std::byte> encoded = to.codec.encode(chunk, row_bytes_);
   if (encoded.empty()) {
     write_raw(to, rows);
