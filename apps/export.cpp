@@ -20,6 +20,7 @@
 #include "run.hpp"
 #include "selection.hpp"
 #include "spillway/channels/error.hpp"
+#include "spillway/filters/fir_bank.hpp"
 #include "spillway/storage/copy.hpp"
 #include "stop_on_signals.hpp"
 
@@ -66,6 +67,16 @@ std::uint64_t samples_per_bin(const StreamInfo& stream, const ExportArguments& a
   return samples;
 }
 
+// `factor`: the larger of both of the ratio. Else the error would be of the node that does it.
+void require_filter(const StreamInfo& stream, const std::string& asked, std::uint64_t factor) {
+  constexpr std::uint64_t most = (max_fir_taps - 1) / 20;  // the taps that a node takes by itself
+  if (factor > most)
+    throw Error(
+        fmt::format("stream '{}': {} of {:g} Hz by a filter needs a ratio with {}; allowed are up "
+                    "to {}; use --by minmax or mean, or another ratio",
+                    stream.name, asked, stream.rate->hertz().value, factor, most));
+}
+
 std::optional<NodeKind> filter_for(const StreamInfo& stream, const ExportArguments& arguments) {
   if (arguments.every) {
     if (!stream.rate)
@@ -73,10 +84,12 @@ std::optional<NodeKind> filter_for(const StreamInfo& stream, const ExportArgumen
           "stream '{}' is irregular, and --by filter needs a rate; use minmax or mean, or choose "
           "others by --channels",
           stream.name));
+    require_filter(stream, fmt::format("--every {}", *arguments.every), *arguments.every);
     return Decimate{.factor = *arguments.every};
   }
   if (!is_faster(stream, *arguments.rate_hz)) return std::nullopt;
   const Ratio r = ratio(stream, *stream.rate, Rate(Hertz{*arguments.rate_hz}));
+  require_filter(stream, fmt::format("--rate {:g}", *arguments.rate_hz), std::max(r.up, r.down));
   if (r.up == 1) return Decimate{.factor = r.down};
   return Resample{.up = r.up, .down = r.down};
 }

@@ -1,18 +1,30 @@
 #include "filtered_sink.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
+#include <string>
 #include <utility>
 
+#include "spillway/channels/error.hpp"
 #include "spillway/filters/graph.hpp"
 
 namespace spillway::apps {
 
 namespace {
 
-GraphSpec one_node(const std::string& stream, NodeKind kind) {
-  const char* const id = stream == "result" ? "other" : "result";
-  return {{{.id = id, .inputs = {stream}, .kind = std::move(kind)}}};
+// Nobody has heard of the node: errors name the stream.
+Graph graph_of(const StreamInfo& info, NodeKind kind) {
+  const char* const id = info.name == "result" ? "other" : "result";
+  try {
+    return {{{{.id = id, .inputs = {info.name}, .kind = std::move(kind)}}}, {info}};
+  } catch (const Error& error) {
+    std::string text = error.what();
+    const std::string node = fmt::format("node '{}': ", id);
+    if (text.starts_with(node)) text.erase(0, node.size());
+    throw Error(fmt::format("stream '{}': its filter {}", info.name, text));
+  }
 }
 
 }  // namespace
@@ -21,7 +33,7 @@ class FilteredSink::Filtered {
  public:
   Filtered(const StreamInfo& info, NodeKind kind, std::size_t stream, Sink& to)
       : from_rate_(info.rate),
-        graph_(one_node(info.name, std::move(kind)), {info}),
+        graph_(graph_of(info, std::move(kind))),
         info_(graph_.output_info(0)),
         stream_(stream),
         to_(to),

@@ -244,12 +244,18 @@ record:
             (["-o", self.out / "x.h5", "--range", "100:"], ["range '100:'", "no sample"]),
             (["-o", self.out / "x.h5", "--range", "2:1"], ["range '2:1'"]),
             (["-o", self.out / "x.h5", "--long"], ["x.h5", "CSV"]),
+            (["-o", self.out / "x.h5", "--by", "filter", "--every", 60000], ["stream 'g': --every 60000", "1000 Hz", "up to 52428"]),
+            (["-o", self.out / "x.h5", "--by", "filter", "--rate", 999.999], ["stream 'g': --rate 999.999", "1000 Hz", "1000000", "up to 52428"]),
         ]
         for arguments, parts in cases:
             arguments = [*arguments, "--channels", "g"] if arguments[1] == self.out / "data/run.csv" else arguments
             with self.subTest(arguments[1:]):
                 self.assert_one_line(self.export(*arguments, check=None), *parts)
                 self.assertEqual(self.files(), before)
+        # Of so many channels what a filter keeps is too much.
+        np.save(self.out / "wide.npy", np.zeros((2, 3000), dtype=np.int8))
+        self.assert_one_line(self.run_spillway("export", self.out / "wide.npy", "-o", self.out / "x.h5", "--input-rate", 1000,
+                                               "--by", "filter", "--every", 50000), "stream 'wide': its filter needs", "MiB")
         damaged = self.damaged("g/x", 1)
         truncated = self.out / "truncated.h5"
         truncated.write_bytes(self.run.read_bytes()[:100_000])
