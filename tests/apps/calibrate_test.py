@@ -83,10 +83,10 @@ class Calibrate(Case):
         before = self.run.read_bytes()
         live = self.column(self.run, "same/x")
         text = self.calibrate(self.run, self.corrected).stdout
-        self.assertEqual(len(text.splitlines()), 3)
+        self.assertEqual(len(text.splitlines()), 4)
         self.assertRegex(text, r"run\.h5\.calibrations\.json: 2 calibrations appended\n")
         self.assertRegex(text, r"g/x, all samples: .*2.*\(gain\), added 20")
-        self.assertRegex(text, r"g/y, samples 1000 to 2999: .* in mV, added 20")
+        self.assertRegex(text, r"g/y, samples 1000 to 2999: .* in mV, added 20.*\n  0 \+ 1 x \+ 1 x\^2\n")
         self.assertEqual(self.run.read_bytes(), before)
         self.run_spillway("verify", self.run, check=0)
 
@@ -119,10 +119,39 @@ class Calibrate(Case):
         self.assertNotIn("to_sample", first)
         self.assertEqual((second["from_sample"], second["to_sample"], second["unit"]), (1000, 3000, "mV"))
 
+    def test_the_list_shows_all_that_a_record_has(self):
+        corrected = self.write("full.yaml", """
+calibrations:
+  - stream: g
+    channel: x
+    calibration:
+      steps:
+        - {polynomial: [0.5, -2, 1e-3]}
+        - {table: {x: [0, 1, 4], y: [0, 2.5, -3], outside: nan}}
+        - {slope: 2, offset: 1}
+      unit_in: V
+      unit_out: N
+      reference_date: "2026-01-15"
+      valid_until: "2027-01-15"
+      certificate: DKD-1234
+""")
+        self.calibrate(self.run, corrected)
+        lines = self.calibrate(self.run, "--list").stdout.splitlines()[1:]
+        self.assertRegex(lines[0], r"g/x, all samples: polynomial of degree 2, then table of 3 points, then 2 x \+ 1")
+        self.assertEqual(lines[1:], [
+            "  0.5 - 2 x + 0.001 x^2",
+            "  0 to 0, 1 to 2.5, 4 to -3; outside NaN",
+            "  from V, to N, reference date 2026-01-15, valid until 2027-01-15, certificate DKD-1234",
+        ])
+        [record] = json.loads(self.calibrate(self.run, "--list", "--json").stdout)["calibrations"]
+        self.assertEqual(record["certificate"], "DKD-1234")
+        self.assertEqual(record["steps"][0], {"kind": "polynomial", "coefficients": [0.5, -2, 0.001]})
+        self.assertEqual(record["steps"][1]["y"], [0, 2.5, -3])
+
     def test_a_later_one_corrects_an_earlier_one(self):
         self.calibrate(self.run, self.corrected)
         back = self.write("back.yaml", "calibrations:\n  - {stream: g, channel: x, calibration: {slope: 1}}\n")
-        self.assertEqual(len(self.calibrate(self.run, back).stdout.splitlines()), 4)
+        self.assertEqual(len(self.calibrate(self.run, back).stdout.splitlines()), 5)
         self.run_spillway("replay", self.run, "--graph", self.graph, "-o", self.out / "c.h5", "-q", check=0)
         np.testing.assert_array_equal(self.column(self.out / "c.h5", "c/x"), self.column(self.run, "g/x"))
         np.testing.assert_allclose(self.column(self.out / "c.h5", "c/y"), self.expected()[1], atol=1e-14)
