@@ -26,6 +26,7 @@ constexpr char result_mark = 'R';
 constexpr char error_mark = 'E';
 constexpr char no_rate_mark = 'T';       // LeftOpen
 constexpr char no_separator_mark = 'S';  // LeftOpen
+constexpr char not_open_mark = 'G';      // NotLeftOpen; what is given follows as a digit
 
 std::atomic<pid_t> child_to_end{0};
 static_assert(std::atomic<pid_t>::is_always_lock_free);
@@ -69,6 +70,10 @@ class SignalsToChild {
     text = std::string(1, error_mark) + "out of memory";
   } catch (const LeftOpen& error) {
     text = error.needed() == LeftOpen::Needed::rate ? no_rate_mark : no_separator_mark;
+    text += error.what();
+  } catch (const NotLeftOpen& error) {
+    text = not_open_mark;
+    text += static_cast<char>('0' + static_cast<int>(error.given()));
     text += error.what();
   } catch (const std::exception& error) {
     text = error_mark + std::string(error.what());
@@ -131,6 +136,8 @@ ChildResult in_child(const std::string& path, const std::function<ChildResult()>
   if (text[0] == no_rate_mark) throw LeftOpen(LeftOpen::Needed::rate, text.substr(1));
   if (text[0] == no_separator_mark)
     throw LeftOpen(LeftOpen::Needed::separator_or_decimal, text.substr(1));
+  if (text[0] == not_open_mark)
+    throw NotLeftOpen(static_cast<NotLeftOpen::Given>(text.at(1) - '0'), text.substr(2));
   if (text[0] == error_mark) throw Error(text.substr(1));
   return {text.substr(1), WEXITSTATUS(wait_status)};
 }

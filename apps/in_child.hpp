@@ -21,8 +21,8 @@ class ChildCrashed : public Error {
 };
 
 // What `f` returned in a child of this process: a damaged file that has no checksums can crash the
-// HDF5 library. Throws Error, LeftOpen if `f` did, with the text of what `f` threw, and
-// ChildCrashed, one line that begins with `path`, where the child crashed instead. SIGINT and
+// HDF5 library. Throws Error, LeftOpen or NotLeftOpen if `f` did, with the text of what `f` threw,
+// and ChildCrashed, one line that begins with `path`, where the child crashed instead. SIGINT and
 // SIGTERM end the child and then this process; the child never lives longer. What `f` prints itself
 // is lost. For programs that have one thread so far.
 [[nodiscard]] ChildResult in_child(const std::string& path, const std::function<ChildResult()>& f);

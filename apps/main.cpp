@@ -81,6 +81,19 @@ const char* option_for(spillway::LeftOpen::Needed needed, const char* rate_optio
   return needed == spillway::LeftOpen::Needed::rate ? rate_option : "--separator or --decimal";
 }
 
+const char* option_for(spillway::NotLeftOpen::Given given, const char* rate_option) {
+  using enum spillway::NotLeftOpen::Given;
+  switch (given) {
+    case rate: return rate_option;
+    case unit: return "--unit";
+    case separator: return "--separator";
+    case decimal: return "--decimal";
+    case time_unit: return "--time-unit";
+    case names: break;
+  }
+  return "names";
+}
+
 // CLI11 asks for a command, and does not say that it does not know the one that is given.
 std::string what_is_wrong(const CLI::App& app, const CLI::Error& error) {
   const std::vector<std::string> rest = app.remaining();
@@ -526,6 +539,13 @@ int main(int argc, char** argv) {
                  option_for(e.needed(), *export_command ? "--input-rate" : "--rate"));
     else
       apps::tell(stderr, "spillway: {}\n", e.what());
+    return 1;
+  } catch (const spillway::NotLeftOpen& e) {
+    // A configuration has the rate alone, under that name.
+    const char* const rate_option = *export_command   ? "--input-rate"
+                                    : *record_command ? "rate"
+                                                      : "--rate";
+    apps::tell(stderr, "spillway: {} ({})\n", e.what(), option_for(e.given(), rate_option));
     return 1;
   } catch (const std::bad_alloc&) {
     apps::tell(stderr, "spillway: out of memory\n");

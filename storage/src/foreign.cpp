@@ -37,6 +37,22 @@ std::vector<ChannelInfo> plain_channels(const std::string& path, const Foreign& 
   return channels;
 }
 
+void require_left_open(const std::string& path, const Foreign& how,
+                       std::initializer_list<NotLeftOpen::Given> open, const char* why) {
+  using enum NotLeftOpen::Given;
+  const Foreign by_default;
+  const auto check = [&](NotLeftOpen::Given given, const char* name, bool is_given) {
+    if (is_given && std::ranges::find(open, given) == open.end())
+      throw NotLeftOpen(given, fmt::format("{}: {}; {} can't be given", path, why, name));
+  };
+  check(rate, "a rate", how.rate.has_value());
+  check(names, "names", !how.names.empty());
+  check(unit, "a unit", how.unit != by_default.unit);
+  check(separator, "a separator", how.separator != by_default.separator);
+  check(decimal, "a decimal", how.decimal != by_default.decimal);
+  check(time_unit, "a unit of times", how.time_unit_s != by_default.time_unit_s);
+}
+
 bool is_of_others(const std::string& path, FileCalls& calls) {
   if (calls.kind(csv::metadata_path(path).c_str()) == PathKind::file) return false;
   std::array<char, 64> front{};

@@ -1,6 +1,7 @@
 // Files of others as recordings; see docs/foreign.md. Private.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,6 +22,12 @@ std::unique_ptr<RecordingBackend> open_raw(const std::string& path, const Foreig
                                            FileCalls& calls);
 std::unique_ptr<RecordingBackend> open_table(const std::string& path, const Foreign& how,
                                              FileCalls& calls);
+
+// Why nothing can be given of a recording made by a sink.
+constexpr const char* made_here = "was made by Spillway and says itself how it is to be read";
+// Throws NotLeftOpen, with `why` after the path, if anything is given but what is `open`.
+void require_left_open(const std::string& path, const Foreign& how,
+                       std::initializer_list<NotLeftOpen::Given> open, const char* why);
 
 // In front of some texts in UTF-8.
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";

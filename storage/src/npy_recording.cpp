@@ -221,8 +221,12 @@ std::unique_ptr<RecordingBackend> open_npy(const std::string& path, const Foreig
                                            FileCalls& calls) {
   std::vector<std::string> remarks;
   const std::string json_path = npy_json_path(path);
-  if (const std::string text = own_json(json_path, calls, remarks); !text.empty())
+  if (const std::string text = own_json(json_path, calls, remarks); !text.empty()) {
+    require_left_open(path, how, {}, made_here);
     return std::make_unique<NpySinkRecording>(path, json_path, text, calls);
+  }
+  using enum NotLeftOpen::Given;
+  require_left_open(path, how, {rate, names, unit}, "is a NumPy file, no table");
   auto recording = std::make_unique<NpyRecording>(path, how, calls);
   recording->remarks.insert(recording->remarks.begin(), remarks.begin(), remarks.end());
   return recording;

@@ -685,8 +685,7 @@ bool is_raw(std::string_view front) {
 
 std::unique_ptr<RecordingBackend> open_raw(const std::string& path, const Foreign& how,
                                            FileCalls& calls) {
-  if (how.rate || !how.names.empty())
-    throw Error(fmt::format("{}: a sidecar says rates and names itself; give none", path));
+  require_left_open(path, how, {}, "a sidecar says itself how its files are to be read");
   auto recording = std::make_unique<RawRecording>(calls);
   recording->load(path);
   return recording;

@@ -173,17 +173,25 @@ std::unique_ptr<RecordingBackend> open_recording(const std::string& path, FileCa
                       "save it with 'spillway recover {}'",
                       path, part, part));
   }
-  if (is_guarded_by_journal(path, calls))
+  const auto require_nothing_given = [&] { require_left_open(path, foreign, {}, made_here); };
+  if (is_guarded_by_journal(path, calls)) {
+    require_nothing_given();
     return open_by_journal(journal_of_part(path), path, calls);
+  }
   std::array<char, 64> front{};
   const std::string_view content(
       front.data(),
       File(calls, path, File::Mode::read).read_up_to(0, std::as_writable_bytes(std::span(front))));
   // Made here first; a table is what is left of text.
-  if (content.starts_with(hdf5_signature)) return open_hdf5_that_may_grow(path, calls);
-  if (has_csv_header(content)) return open_csv(path, calls);
+  if (content.starts_with(hdf5_signature)) {
+    require_nothing_given();
+    return open_hdf5_that_may_grow(path, calls);
+  }
   // Its header may be what is damaged.
-  if (calls.kind(csv::metadata_path(path).c_str()) == PathKind::file) return open_csv(path, calls);
+  if (has_csv_header(content) || calls.kind(csv::metadata_path(path).c_str()) == PathKind::file) {
+    require_nothing_given();
+    return open_csv(path, calls);
+  }
   if (is_npy(content)) return open_npy(path, foreign, calls);
   if (is_wav(content)) return open_wav(path, foreign, calls);
   if (is_raw(content)) return open_raw(path, foreign, calls);

@@ -231,6 +231,7 @@ std::string TableRecording::read_first_lines(const Foreign& how) {
 }
 
 void TableRecording::choose_times(const Foreign& how, const std::string& first_row) {
+  using enum NotLeftOpen::Given;
   std::vector<std::string_view> cells;
   table::split(first_row, shape_.dialect.separator, cells);
   const std::optional<table::CellDate> date = table::date(cells[0]);
@@ -240,6 +241,8 @@ void TableRecording::choose_times(const Foreign& how, const std::string& first_r
       throw Error(
           fmt::format("{}: its first column holds times ('{}'), and a rate is given: leave it out",
                       path, shown(date ? cells[0] : std::string_view(name))));
+    require_left_open(path, how, {rate, names, unit, separator, decimal},
+                      "has no times beside a rate that is given");
     return;
   }
   if (shape_.columns == 1)
@@ -249,6 +252,7 @@ void TableRecording::choose_times(const Foreign& how, const std::string& first_r
             "{}: has one column, and tables begin with their times: give the rate of the samples",
             path));
   if (date) {
+    require_left_open(path, how, {names, unit, separator, decimal}, "its times are dates");
     times_ = Times::dates;
     utc_ = date->utc;
     origin_fs_ =
@@ -272,8 +276,10 @@ void TableRecording::name_channels(const Foreign& how, StreamInfo& info) {
   const std::size_t channels = shape_.columns - times;
   const std::vector<ChannelInfo> plain = plain_channels(path, how, channels, SampleType::float64);
   Names names;
+  bool all_say_their_unit = true;
   for (std::size_t c = 0; c < channels; ++c) {
     ChannelInfo channel = plain[c];
+    all_say_their_unit &= !headings_.empty() && !headings_[c + times].unit.empty();
     if (!headings_.empty()) {
       const table::Heading& heading = headings_[c + times];
       if (how.names.empty()) channel.name = heading.name;
@@ -290,6 +296,11 @@ void TableRecording::name_channels(const Foreign& how, StreamInfo& info) {
     }
     info.channels.push_back(std::move(channel));
   }
+  using Given = NotLeftOpen::Given;
+  if (all_say_their_unit)
+    require_left_open(
+        path, how, {Given::rate, Given::names, Given::separator, Given::decimal, Given::time_unit},
+        "its header says the unit of each channel");
 }
 
 CellTime TableRecording::parse_time(std::string_view cell, std::uint64_t line) const {

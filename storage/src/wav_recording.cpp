@@ -249,6 +249,8 @@ std::vector<ChannelInfo> WavRecording::channels(const Foreign& how) const {
 
 WavRecording::WavRecording(const std::string& from, const Foreign& how, FileCalls& calls)
     : file_(calls, from, File::Mode::read), size_(file_.size()) {
+  using enum NotLeftOpen::Given;
+  require_left_open(from, how, {rate, names, unit}, "is a WAVE file, no table");
   path = from;
   status = "complete";
   read_chunks();

@@ -293,6 +293,30 @@ record: [{path: t.csv}]
             self.assertIn("bivariate", self.run_spillway("info", vibration, check=0).stdout)
             self.assertTrue(any("bivariate" in remark for remark in self.info(vibration)["remarks"]))
 
+    def test_options_for_what_a_file_says_itself(self):
+        wave = self.put("t.wav", wav())
+        array = self.put("t.npy", npy(VALUES))
+        dates = self.put("dates.csv", "2026-01-01T00:00:00Z,1\n2026-01-01T00:00:01Z,2\n2026-01-01T00:00:02Z,3\n")
+        united = self.put("united.csv", "time [s],x [V]\n0,1\n1,2\n2,3\n")
+        ours = self.out / "ours.h5"
+        self.run_spillway("export", united, "-o", ours, "-q", check=0)
+        for name in ("ours.csv", "ours.npy"):
+            self.run_spillway("export", ours, "-o", self.out / name, "-q", check=0)
+        made_here = [("--rate", 10), ("--unit", "V"), ("--separator", ","), ("--decimal", "."), ("--time-unit", "ms")]
+        cases = [(self.out / name, option, "made by Spillway") for name in ("ours.h5", "ours.csv", "ours.npy") for option in made_here]
+        cases += [(wave, option, "a WAVE file") for option in made_here[2:]] + [(array, ("--rate", 10, *option), "a NumPy file") for option in made_here[2:]]
+        cases += [(dates, ("--time-unit", "ms"), "dates"), (united, ("--unit", "mV"), "says the unit of each channel")]
+        before = sorted(os.listdir(self.out))
+        for path, option, why in cases:
+            with self.subTest(path=path.name, option=option):
+                for result in self.both(path, *option):
+                    asked = result.args[-2].replace("--rate", "--input-rate") if result.args[1] == "export" else result.args[-2]
+                    self.assert_one_line(result, path.name, why, f"({asked})")
+                for command in ("info", "view"):
+                    self.assert_one_line(self.run_spillway(command, path, *option), path.name, why, f"({option[-2]})")
+                self.assertEqual(sorted(os.listdir(self.out)), before)
+        self.assert_one_line(self.record(f"sources: [{{type: recording, path: {ours}, rate: 10 Hz}}]\nrecord: [{{path: x.h5}}]\n", check=1), "ours.h5", "(rate)")
+
     def test_options_that_are_wrong(self):
         path = self.put("t.npy", npy(VALUES))
         before = sorted(os.listdir(self.out))

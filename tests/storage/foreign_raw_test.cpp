@@ -74,8 +74,9 @@ TEST_CASE("a sidecar is a recording: values, calibration, quality, times and ori
                                         : Quality::good());
   }
   CHECK(wrong == 0);
+  CHECK_THROWS_AS(Recording::open(path, at_rate(Rate(1, 1))), NotLeftOpen);
   CHECK(contains(message_of([&] { (void)Recording::open(path, at_rate(Rate(1, 1))); }),
-                 "says rates and names itself"));
+                 "a sidecar says itself how its files are to be read; a rate can't be given"));
 }
 
 TEST_CASE("several threads read one recording of others at once") {

@@ -11,8 +11,9 @@
 namespace spillway {
 
 // NumPy files, WAVE files, raw data with a sidecar and plain tables are read as recordings: by
-// their content, whatever their names. Everything here is about those that leave it open; a
-// recording made by a sink ignores it. What contradicts the file is an Error.
+// their content, whatever their names. Everything here is about those that leave it open. What
+// contradicts the file is an Error, and what it does not leave open, as a recording made by a sink
+// leaves nothing, is a NotLeftOpen; but what is as it is by default counts as not given.
 struct Foreign {
   // Of .npy files, which need it, and of tables whose first column is a sample, not a time.
   std::optional<Rate> rate = {};
@@ -35,6 +36,17 @@ class LeftOpen : public Error {
 
  private:
   Needed needed_;
+};
+
+// Thrown where Foreign says what a file says itself, or what it has no use for.
+class NotLeftOpen : public Error {
+ public:
+  enum class Given { rate, names, unit, separator, decimal, time_unit };
+  NotLeftOpen(Given given, const std::string& message) : Error(message), given_(given) {}
+  [[nodiscard]] Given given() const noexcept { return given_; }
+
+ private:
+  Given given_;
 };
 
 }  // namespace spillway
