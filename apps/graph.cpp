@@ -113,6 +113,7 @@ void print_json(const GraphFacts& facts, const std::string& path) {
 
 void write_drawing(const GraphFacts& facts, const GraphArguments& arguments) {
   refuse_same(arguments.output, arguments.path);
+  require_ending(arguments.output, "--output", {".svg"});
   const std::string svg = graph_svg(facts);
   OutputFile file(arguments.output, arguments.force ? Existing::replace : Existing::refuse);
   std::ofstream out(file.part(), std::ios::binary);

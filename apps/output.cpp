@@ -1,7 +1,9 @@
 #include "output.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <string_view>
@@ -64,6 +66,12 @@ void refuse_input(const std::string& path, const Recording& input) {
       if (same_file(path, file + suffix))
         throw Error(
             fmt::format("{}: is part of the input, {}; choose another name", path, input.path()));
+}
+
+void require_ending(const std::string& path, const std::string& option,
+                    const std::vector<std::string>& allowed) {
+  if (std::ranges::any_of(allowed, [&](const std::string& e) { return path.ends_with(e); })) return;
+  throw Error(fmt::format("{} {}: must end in {}", option, path, fmt::join(allowed, " or ")));
 }
 
 OutputSink::OutputSink(OutputOptions options) : options_(std::move(options)) {

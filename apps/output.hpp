@@ -29,6 +29,10 @@ void refuse_same(const std::string& path, const std::string& input);
 // Throws Error if `path` is a file of the recording or of what belongs to it, by whatever name.
 void refuse_input(const std::string& path, const Recording& input);
 
+// Throws Error, with `option` in front, unless the name of what is drawn there ends as it should.
+void require_ending(const std::string& path, const std::string& option,
+                    const std::vector<std::string>& allowed);
+
 // A sink of one file, or, where "{stream}" is in the path or the format holds one stream and there
 // are several, of one for each stream: "run.csv" becomes "run-{stream}.csv". All or none of them
 // begin. Nothing is there under a final name before close(); abandon() removes what was written.

@@ -233,6 +233,7 @@ int response(const ResponseArguments& arguments) {
   }
   if (drawn == 0) throw Error(fmt::format("{}: no linear filter, nothing to draw", arguments.path));
   refuse_same(path.string(), arguments.path);
+  if (!arguments.output.empty()) require_ending(arguments.output, "--output", {".svg"});
   OutputFile file(path.string(), arguments.force ? Existing::replace : Existing::refuse);
   std::ofstream out(file.part(), std::ios::binary);
   out << drawing.svg();

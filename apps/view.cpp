@@ -353,6 +353,8 @@ int view(const ViewArguments& arguments) {
   const Recording recording =
       Recording::open(arguments.path, OpenOptions{.foreign = foreign(arguments.foreign)});
   refuse_input(arguments.svg.empty() ? arguments.html : arguments.svg, recording);
+  if (!arguments.svg.empty()) require_ending(arguments.svg, "--svg", {".svg"});
+  if (!arguments.html.empty()) require_ending(arguments.html, "--html", {".html", ".htm"});
   const View shown = choose(recording, arguments);
   if (!arguments.svg.empty())
     view_as_svg(shown, arguments);

@@ -340,6 +340,7 @@ record: [{path: a.h5}]
         self.assertNotIn("--rate", self.graph(GRAPH + "record: [{path: run.h5}]\n").stderr)
         self.assert_one_line(self.run_spillway("graph", self.out / "none.yaml"), "none.yaml", "No such file")
         self.assert_one_line(self.graph(TEXT, "-o", "no/such.svg"), "no")
+        self.assert_one_line(self.graph(TEXT, "-o", "a.png"), "--output a.png: must end in .svg")
         self.assertEqual(self.graph(TEXT, "-f").returncode, 1)
 
     def test_existing_files_are_refused_unless_forced(self):

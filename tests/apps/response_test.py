@@ -55,6 +55,7 @@ class Response(Case):
         self.draw(GRAPH, "--rate", "1000", "-o", "there.svg", "--force", check=0)
         self.assertIn("<svg", (self.out / "there.svg").read_text())
         self.assert_one_line(self.draw(GRAPH, "--rate", "1000", "-o", "no/such.svg"), "no")
+        self.assert_one_line(self.draw(GRAPH, "--rate", "1000", "-o", "a.png"), "--output a.png: must end in .svg")
 
 
 if __name__ == "__main__":

@@ -184,6 +184,10 @@ record: [{path: run.h5}]
         self.assert_one_line(self.view(path, "-r", "x", check=None), "BEGIN:END")
         self.assert_one_line(self.view(self.out / "no.h5", check=None), "no.h5")
         self.assertEqual(self.view(path, "--svg", "a.svg", "--html", "a.html", check=None, cwd=self.out).returncode, 1)
+        for option, name, allowed in (("--svg", "a.png", ".svg"), ("--svg", "a.html", ".svg"), ("--svg", "svg", ".svg"), ("--html", "a.txt", ".html or .htm"), ("--html", "a.svg", ".html or .htm")):
+            self.assert_one_line(self.view(path, option, name, check=None, cwd=self.out), f"{option} {name}:", f"must end in {allowed}")
+            self.assertFalse((self.out / name).exists())
+        self.view(path, "--html", "a.htm", cwd=self.out)
 
     def test_files_that_are_no_recordings_are_refused_in_one_line(self):
         path = self.faulty(2)
