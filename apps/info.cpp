@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "axis.hpp"
 #include "commands.hpp"
 #include "in_child.hpp"
 #include "run.hpp"
@@ -48,21 +49,17 @@ std::map<std::uint8_t, std::uint64_t> count_quality(const Recording& recording, 
   return counts;
 }
 
-double last_second(const Recording& recording, std::size_t stream) {
-  const std::uint64_t rows = recording.streams()[stream].rows;
-  if (rows == 0) return 0.0;
-  std::array<Time, 1> first{};
-  std::array<Time, 1> last{};
-  recording.read_times(stream, 0, first);
-  recording.read_times(stream, rows - 1, last);
-  return static_cast<double>((last[0] - first[0]).count()) / 1e9;
+// To a thousandth of the stream; empty if its origin does not tell its time.
+std::string calendar_of(const StreamInfo& info, const ShownStream& all, Time time) {
+  return all.begin == all.end ? "" : calendar(info.origin, time, (all.end - all.begin) / 1000);
 }
 
 void print_stream(std::FILE* to, const Recording& recording, std::size_t index) {
   const RecordedStream& s = recording.streams()[index];
   const std::string rate = s.info.rate ? hertz(s.info.rate->hertz().value) : "irregular";
-  tell(to, "\n{}: {}, {} samples over {:.3f} s\n", s.info.name, rate, human_count(s.rows),
-       last_second(recording, index));
+  const ShownStream all = all_of(recording, index);
+  tell(to, "\n{}: {}, {} over {}\n", s.info.name, rate, human_count(s.rows, "sample"),
+       duration_of(all));
   tell(to, "  produced {} = recorded {} + lost {} + missing {}\n", human_count(s.counts.produced),
        human_count(s.counts.recorded), human_count(s.counts.lost), human_count(s.counts.missing));
   if (!s.info.origin.text.empty())
@@ -70,6 +67,8 @@ void print_stream(std::FILE* to, const Recording& recording, std::size_t index) 
          s.info.origin.kind == Origin::Kind::utc     ? " UTC"
          : s.info.origin.kind == Origin::Kind::local ? " (local)"
                                                      : "");
+  if (const std::string begin = calendar_of(s.info, all, all.begin); !begin.empty())
+    tell(to, "  {} to {}{}\n", begin, calendar_of(s.info, all, all.end), zone_of(s.info.origin));
   for (std::size_t c = 0; c < s.info.channels.size(); ++c) {
     constexpr std::size_t most_channels = 32;
     if (c == most_channels) {
@@ -109,9 +108,16 @@ void print_stream(std::FILE* to, const Recording& recording, std::size_t index) 
 
 Json json_of(const Recording& recording, std::size_t index) {
   const RecordedStream& s = recording.streams()[index];
-  Json json{{"name", s.info.name}, {"rows", s.rows}, {"seconds", last_second(recording, index)}};
+  const ShownStream all = all_of(recording, index);
+  Json json{{"name", s.info.name},
+            {"rows", s.rows},
+            {"seconds", static_cast<double>((all.end - all.begin).count()) / 1e9}};
   if (s.info.rate) json["rate_hz"] = s.info.rate->hertz().value;
   json["origin"] = s.info.origin.text;
+  if (const std::string begin = calendar_of(s.info, all, all.begin); !begin.empty()) {
+    json["begin"] = begin;
+    json["end"] = calendar_of(s.info, all, all.end);
+  }
   json["counts"] = {{"produced", s.counts.produced},
                     {"recorded", s.counts.recorded},
                     {"lost", s.counts.lost},

@@ -144,6 +144,10 @@ std::string human_count(std::uint64_t count) {
   return fmt::format("{},{:03}", human_count(count / 1000), count % 1000);
 }
 
+std::string human_count(std::uint64_t count, std::string_view of_what) {
+  return fmt::format("{} {}{}", human_count(count), of_what, count == 1 ? "" : "s");
+}
+
 RunResult run(Engine& engine, Subscription& events, const RunOptions& options) {
   using Clock = std::chrono::steady_clock;
   const StopOnSignals signals;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spillway/engine/engine.hpp"
@@ -60,5 +61,7 @@ void print_summary(const RunResult& result);
 [[nodiscard]] std::string quoted(const std::string& path);
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);
 [[nodiscard]] std::string human_count(std::uint64_t count);
+// "1 sample", "2,000 samples".
+[[nodiscard]] std::string human_count(std::uint64_t count, std::string_view of_what);
 
 }  // namespace spillway::apps

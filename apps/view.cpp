@@ -177,6 +177,19 @@ std::string named_if_titled(const Recording& recording) {
   return recording.title().empty() ? "" : " · " + file_name_of(recording);
 }
 
+ShownStream all_of(const Recording& recording, std::size_t stream) {
+  ShownStream shown;
+  shown.index = stream;
+  shown.rows = {0, recording.streams()[stream].rows};
+  place_gaps(recording, shown, {}, {});
+  find_extent(recording, shown);
+  return shown;
+}
+
+std::string duration_of(const ShownStream& shown) {
+  return seconds(static_cast<double>((shown.end - shown.begin).count()) / 1e9);
+}
+
 View choose(const Recording& recording, const ViewArguments& arguments) {
   View view{&recording, arguments.raw ? EnvelopeOf::raw : EnvelopeOf::calibrated, {}, false};
   view.chosen = !arguments.channels.empty();

@@ -44,6 +44,11 @@ struct View {
 // A remark, in which files of that directory have their names alone.
 [[nodiscard]] std::string without_directory(const std::string& remark, const Recording& recording);
 
+// All of a stream.
+[[nodiscard]] ShownStream all_of(const Recording& recording, std::size_t stream);
+// How long that is, gaps and the last sample's period included: "8 s", "2.5 h".
+[[nodiscard]] std::string duration_of(const ShownStream& shown);
+
 // Throws Error if a name or the range is wrong.
 [[nodiscard]] View choose(const Recording& recording, const ViewArguments& arguments);
 

@@ -154,9 +154,9 @@ bool print_overview(const View& view, const Terminal& terminal) {
     table.push_back({cut(readable(s.info.name), 24), std::to_string(s.info.channels.size()),
                      cut(units_of(view, shown), 12),
                      s.info.rate ? hertz(s.info.rate->hertz().value) : "irregular",
-                     seconds(static_cast<double>((shown.end - shown.begin).count()) / 1e9),
-                     human_count(shown.rows.count()), human_count(shown.gaps.size()),
-                     human_count(lost), human_count(missing), worst_quality(shown)});
+                     duration_of(shown), human_count(shown.rows.count()),
+                     human_count(shown.gaps.size()), human_count(lost), human_count(missing),
+                     worst_quality(shown)});
   }
   std::vector<std::size_t> widths(table[0].size(), 0);
   for (const auto& line : table)

@@ -189,6 +189,24 @@ record: [{path: run.h5}]
             self.assertFalse((self.out / name).exists())
         self.view(path, "--html", "a.htm", cwd=self.out)
 
+    def test_info_tells_the_same_duration_and_the_calendar(self):
+        np.arange(3000, dtype="<i2").tofile(self.out / "x.i16")
+        stream = {"name": "s", "file": "x.i16", "offset_bytes": 0, "dtype": "int16", "byte_order": "little", "layout": "single", "frames": 3000,
+                  "channel_count": 1, "channels": [{"name": "x", "unit": "V"}], "time": {"kind": "uniform", "rate_hz": 2.0, "t0_s": 1767225600.0}}
+        for start, zone in (({"utc": "1970-01-01T00:00:00"}, " UTC"), ({"local": "1970-01-01T00:00:00"}, " (local)"), (None, None)):
+            path = self.write("recording.json", json.dumps({"start": start, "streams": [stream]}))
+            info = self.run_spillway("info", path, check=0).stdout
+            self.assertIn("s: 2 Hz, 3,000 samples over 25 min\n", info)
+            self.assertRegex(self.view(path).stdout, r"s  +1 +V +2 Hz +25 min ")
+            told = self.info(path)["streams"][0]
+            self.assertEqual(told["seconds"], 1500)
+            if zone:
+                self.assertIn(f"\n  2026-01-01 00:00:00 to 2026-01-01 00:25:00{zone}\n", info)
+                self.assertEqual((told["begin"], told["end"]), ("2026-01-01 00:00:00", "2026-01-01 00:25:00"))
+            else:
+                self.assertNotIn("2026-", info)
+                self.assertNotIn("begin", told)
+
     def test_files_that_are_no_recordings_are_refused_in_one_line(self):
         path = self.faulty(2)
         (self.out / "empty.h5").write_bytes(b"")
