@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <optional>
+#include <string>
 #include <string_view>
 
+#include "axis.hpp"
 #include "spillway/channels/error.hpp"
 
 namespace spillway::apps {
@@ -40,11 +43,36 @@ std::optional<SampleNumber> sample_of(std::string_view text) {
   return SampleNumber{*value};
 }
 
-// In full: "2026-05-04", or with "T10:44", ":18", ".5", "Z".
-std::optional<std::string> calendar_of(std::string_view text) {
+bool is_time(const std::string& calendar) {
+  return time_between({Origin::Kind::utc, "1970-01-01T00:00:00"}, {Origin::Kind::utc, calendar})
+      .has_value();
+}
+
+// "+02:00", "-0530" or "+02" behind a time of the day, which it is taken from.
+std::optional<std::chrono::minutes> take_offset(std::string& calendar) {
+  constexpr std::size_t time_of_day = 10;  // where its T is
+  const std::size_t sign = calendar.find_last_of("+-");
+  if (sign == std::string::npos || sign <= time_of_day) return std::nullopt;
+  std::string digits = calendar.substr(sign + 1);
+  if (digits.size() == 5 && digits[2] == ':') digits.erase(2, 1);
+  const bool numbers = std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
+  if (!numbers || (digits.size() != 2 && digits.size() != 4)) return std::nullopt;
+  const int hours = std::stoi(digits.substr(0, 2));
+  const int minutes = digits.size() == 4 ? std::stoi(digits.substr(2)) : 0;
+  if (hours > 23 || minutes > 59) return std::nullopt;
+  const std::chrono::minutes offset(hours * 60 + minutes);
+  const bool behind = calendar[sign] == '-';
+  calendar.resize(sign);
+  return behind ? -offset : offset;
+}
+
+// In full, without an offset: "2026-05-04", or with "T10:44", ":18", ".5", "Z", "+02:00". Throws
+// Error, with the range, if it is of a year that a Time does not hold.
+std::optional<std::string> calendar_of(std::string_view text, const std::string& range) {
   std::string full(text);
   const bool utc = full.ends_with('Z');
   if (utc) full.pop_back();
+  const std::optional<std::chrono::minutes> offset = utc ? std::nullopt : take_offset(full);
   if (full.size() == 10) full += "T00:00";
   if (full.size() == 16) full += ":00";
   constexpr std::string_view pattern = "0000-00-00T00:00:00";
@@ -56,9 +84,19 @@ std::optional<std::string> calendar_of(std::string_view text) {
   if (!fraction.empty() && (fraction.size() < 2 || fraction[0] != '.' ||
                             !std::all_of(fraction.begin() + 1, fraction.end(), is_digit)))
     return std::nullopt;
-  if (!time_between({Origin::Kind::utc, "1970-01-01T00:00:00"}, {Origin::Kind::utc, full}))
-    return std::nullopt;  // February 30th
-  return full + (utc ? "Z" : "");
+  const std::string year = full.substr(0, 4);
+  if ((year < "1824" || year > "2115") && is_time("2000" + full.substr(4)))
+    throw Error(
+        fmt::format("range '{}': the year {}: times are held in nanoseconds; allowed are the "
+                    "years 1824 to 2115",
+                    range, year));
+  if (!is_time(full)) return std::nullopt;  // February 30th
+  if (offset) {
+    full = calendar({Origin::Kind::utc, full}, -*offset,
+                    fraction.empty() ? Time(std::chrono::seconds(1)) : Time(1));
+    full[full.find(' ')] = 'T';
+  }
+  return full + (utc || offset ? "Z" : "");
 }
 
 std::string without_zone(const std::string& text) {
@@ -93,7 +131,7 @@ Time from_origin(const std::string& calendar, const Recording& recording,
   if (origin.kind == Origin::Kind::local && calendar.ends_with('Z'))
     throw Error(
         fmt::format("{}: range '{}': the time of stream '{}' is local, of no known zone; leave "
-                    "the Z out, or {}",
+                    "the zone out, or {}",
                     recording.path(), range, stream.info.name, use));
   const std::optional<Time> time =
       time_between(origin, Origin{origin.kind, without_zone(calendar)});
@@ -120,7 +158,8 @@ RangeArgument range_argument(const std::string& text) {
     } else if (const auto samples = range_of<SampleNumber, SampleRange>(begin, end, sample_of)) {
       argument.value = *samples;
       forward = samples->begin < samples->end;
-    } else if (const auto days = range_of<std::string, CalendarRange>(begin, end, calendar_of)) {
+    } else if (const auto days = range_of<std::string, CalendarRange>(
+                   begin, end, [&](std::string_view time) { return calendar_of(time, text); })) {
       argument.value = *days;
       if (!begin.empty() && !end.empty())
         forward = *time_between({Origin::Kind::utc, without_zone(days->begin)},

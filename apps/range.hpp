@@ -9,8 +9,8 @@
 
 namespace spillway::apps {
 
-// Times of the calendar, ISO 8601; an empty end is open. With a Z they are UTC, without they are
-// what the stream's own origin is, UTC or local.
+// Times of the calendar, ISO 8601; an empty end is open. With a Z they are UTC, as those that had
+// an offset are, without they are what the stream's own origin is, UTC or local.
 struct CalendarRange {
   std::string begin;
   std::string end;
@@ -25,8 +25,8 @@ struct RangeArgument {
 };
 
 // "0.5:2", ":2", "0.5:" in seconds from the origin of each stream; "#1000:#2000" by sample number;
-// "2026-05-04T10:44:18.5Z:2026-05-04T10:45:00Z". Throws Error that says what is allowed; also if
-// the end is not behind the begin.
+// "2026-05-04T10:44:18.5Z:2026-05-04T12:45:00+02:00". Throws Error that says what is allowed; also
+// if the end is not behind the begin.
 [[nodiscard]] RangeArgument range_argument(const std::string& text);
 
 // What it is in one stream. Throws Error if the calendar time of the stream's origin is not known,

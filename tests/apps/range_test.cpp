@@ -42,6 +42,29 @@ TEST_CASE("a range is written in seconds, sample numbers or calendar times") {
         CalendarRange{"2026-05-04T10:44:00", "2026-05-04T10:45:00"});
 }
 
+TEST_CASE("calendar times of a range may have an offset to UTC") {
+  CHECK(value_of<CalendarRange>("2026-01-01T00:00:00+02:00:2026-01-01T00:00:30.25-05:30") ==
+        CalendarRange{"2025-12-31T22:00:00Z", "2026-01-01T05:30:30.250000000Z"});
+  CHECK(value_of<CalendarRange>("2026-01-01T00:00+02:") ==
+        CalendarRange{"2025-12-31T22:00:00Z", ""});
+  CHECK(value_of<CalendarRange>("2026-01-01T00:00:00+02:00:") ==
+        CalendarRange{"2025-12-31T22:00:00Z", ""});
+  CHECK(value_of<CalendarRange>(":2026-01-01T00:00-0530") ==
+        CalendarRange{"", "2026-01-01T05:30:00Z"});
+  CHECK_THROWS_WITH(range_argument("2026-01-01T00:00:00+00:00:2026-01-01T01:00:00+02:00"),
+                    Catch::Contains("not behind its begin"));
+}
+
+TEST_CASE("a calendar time that nanoseconds can't hold is refused as that") {
+  CHECK_NOTHROW(range_argument("1824-01-01:2115-12-31T23:59:59Z"));
+  for (const char* text : {"1600-01-01:", ":2116-12-31", "9999-01-01:",
+                           "2300-01-01T00:00:00+02:00:", "2026-01-01:2500-01-01T00:00:00Z"}) {
+    CAPTURE(text);
+    CHECK_THROWS_WITH(range_argument(text),
+                      Catch::Contains("nanoseconds") && Catch::Contains("1824 to 2115"));
+  }
+}
+
 TEST_CASE("what is no range is refused with what is allowed") {
   for (const char* text : {"",
                            "3",
@@ -62,6 +85,11 @@ TEST_CASE("what is no range is refused with what is allowed") {
                            "2026-02-30:",
                            "2026-05-04T25:00:",
                            "2026-05-04T10:44:18.:",
+                           "2026-05-04+02:00:",
+                           "2026-05-04T10:44+24:00:",
+                           "2026-05-04T10:44+02:60:",
+                           "2026-05-04T10:44Z+02:00:",
+                           "2300-02-30:",
                            "1:2026-05-04T10:44:18Z"}) {
     CAPTURE(text);
     CHECK_THROWS_WITH(range_argument(text), Catch::Contains("BEGIN:END"));
