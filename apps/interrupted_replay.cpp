@@ -145,6 +145,11 @@ bool InterruptedReplay::has_part(const Kept& kept) const {
   return !kept.moved && id_of_journal(output_) == kept.part_id && is_file(part_of(output_));
 }
 
+// Somebody was interrupted there: the journal goes first.
+bool InterruptedReplay::is_being_moved(const Kept& kept) const {
+  return !kept.moved && id_of_journal(before_) == kept.part_id;
+}
+
 // What stands under the name of the output: that part itself, or that of one that went on and did
 // not come to a checkpoint; of nobody else.
 void InterruptedReplay::remove_output_part(const Kept& kept) const {
@@ -207,34 +212,42 @@ InterruptedReplay::State InterruptedReplay::take(const std::string& input) {
         fmt::format("{}: is of another recording, or of one that is read otherwise, or with "
                     "other calibrations",
                     resume_));
+  taken_ = kept;
+  if (is_being_moved(*kept)) return {make_way(), std::move(kept->checkpoint)};
+  return {part_of(kept->moved ? before_ : output_), std::move(kept->checkpoint)};
+}
+
+std::string InterruptedReplay::make_way() {
+  Kept& kept = taken_.value();
   // Of CSV the metadata get their name first: without the table they are of no use to anybody.
   if (!is_file(output_)) remove(output_ + "-metadata.json");
-  if (!kept->moved) {
+  if (!kept.moved) {
     const std::string journal = JournalWriter::name_for(output_);
-    // Journal first. Where only that was moved, or both, somebody was interrupted in here.
-    if (id_of_journal(output_) == kept->part_id) {
+    if (!is_being_moved(kept)) {
       remove_recording(before_);
       rename(journal, JournalWriter::name_for(before_));
     }
     if (!is_file(part_of(before_)))
       rename(part_of(output_), part_of(before_));
     else
-      remove_output_part(*kept);
+      remove_output_part(kept);
     remove(output_ + "-metadata.json.part");
-    kept->moved = true;
+    kept.moved = true;
   } else {
-    remove_output_part(*kept);
+    remove_output_part(kept);
   }
-  kept->goes_on = true;
-  write(*kept);
-  taken_ = kept;
-  return {part_of(before_), std::move(kept->checkpoint)};
+  kept.goes_on = true;
+  write(kept);
+  made_way_ = true;
+  return part_of(before_);
 }
 
 void InterruptedReplay::give_back() {
   if (!taken_) return;
-  taken_->goes_on = false;
-  write(*taken_);
+  if (made_way_) {
+    taken_->goes_on = false;
+    write(*taken_);
+  }
   taken_.reset();
   lock_.reset();
 }

@@ -26,11 +26,13 @@ class InterruptedReplay {
     std::string part;  // what it had written, a recording that is not finished
     std::string checkpoint;
   };
-  // Moves it out of the way of the one that goes on, if it was of the same `input`. Throws Error if
-  // there is none, or only what one left that came to its end (which is removed), or if a replay is
-  // just writing it.
+  // Looks at it, where it is, if it was of the same `input`. Throws Error if there is none, or only
+  // what one left that came to its end (which is removed), or if a replay is just writing it.
   [[nodiscard]] State take(const std::string& input);
-  // What was taken can't be gone on with, and stays for another try.
+  // Moves what was taken out of the way of the one that goes on; returns where its part is then.
+  [[nodiscard]] std::string make_way();
+  // What was taken can't be gone on with, and stays for another try: as it was, unless it had made
+  // way.
   void give_back();
 
   // Another checkpoint, of what is being written; what was taken isn't needed any more.
@@ -51,6 +53,7 @@ class InterruptedReplay {
   [[nodiscard]] std::optional<Kept> read() const;
   void write(const Kept& kept) const;
   [[nodiscard]] bool has_part(const Kept& kept) const;
+  [[nodiscard]] bool is_being_moved(const Kept& kept) const;
   void remove_output_part(const Kept& kept) const;
   void refuse_if_in_use() const;
   void lock();
@@ -59,6 +62,7 @@ class InterruptedReplay {
   std::string before_;  // output_ + ".before"
   std::string resume_;
   std::optional<Kept> taken_;
+  bool made_way_ = false;
   std::shared_ptr<void> lock_;  // of the part that is taken, whatever its name
 };
 

@@ -388,8 +388,10 @@ int main(int argc, char** argv) {
       ->add_option("--threads", replay.threads, "0: one for each core; results don't depend on it")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  replay_command->add_flag("--resume", replay.resume,
-                           "go on where this replay was interrupted, with the same options");
+  replay_command->add_flag(
+      "--resume", replay.resume,
+      "go on where this replay was interrupted, with the same options; the speed may "
+      "be another");
   replay_command->add_flag("-f,--force", replay.force, "replace files that exist");
   replay_command->add_flag("-q,--quiet", replay.quiet, "errors only");
   replay_command->add_flag("--json", replay.json, "the summary as JSON on standard output");

@@ -140,6 +140,11 @@ Recording open(const ReplayArguments& arguments, bool as_live) {
                                                      .appended_calibrations = !as_live});
 }
 
+// What a replay that goes on had written.
+Recording open_before(const std::string& part) {
+  return Recording::open(part, OpenOptions{.appended_calibrations = false});
+}
+
 std::string dumped(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }
@@ -317,13 +322,22 @@ int replay_recording(const ReplayArguments& arguments) {
   ReplayOptions options = options_of(recording, arguments);
   InterruptedReplay interrupted(arguments.output);
   const std::string input = what_is_read(recording, arguments, as_live);
+  std::optional<Recording> before;
+  const auto make_room = [&] {
+    if (before) {
+      if (!arguments.force && std::filesystem::exists(arguments.output))
+        throw Error(fmt::format("{}: exists already; choose another name or use --force",
+                                arguments.output));
+      before = open_before(interrupted.make_way());
+    } else if (arguments.force) {
+      interrupted.forget();
+    }
+  };
   OutputSink output({.path = arguments.output,
                      .input = &recording,
                      .existing = arguments.force ? Existing::replace : Existing::refuse,
                      .durability = Durability::process,
-                     .make_room = [&] {
-                       if (arguments.force && !arguments.resume) interrupted.forget();
-                     }});
+                     .make_room = make_room});
   std::error_code none;
   if (std::filesystem::equivalent(arguments.path, arguments.output + ".part", none))
     throw Error(
@@ -334,11 +348,10 @@ int replay_recording(const ReplayArguments& arguments) {
         fmt::format("{}: an interrupted replay stands here; --resume goes on with it, "
                     "--force begins anew",
                     arguments.output));
-  std::optional<Recording> before;
   if (arguments.resume) {
     InterruptedReplay::State state = interrupted.take(input);
     try {
-      before = Recording::open(state.part, OpenOptions{.appended_calibrations = false});
+      before = open_before(state.part);
     } catch (...) {
       interrupted.give_back();
       throw;

@@ -271,9 +271,16 @@ calibrations:
         self.assert_one_line(self.replay(*arguments, check=None), "x.h5", "--resume", "--force")
         # Another graph does not go on with this one's output; what there is stays.
         other = self.write("other.yaml", "graph:\n  - {id: low, type: moving_average, input: g, window: 16}\n")
-        self.assert_one_line(self.replay(*arguments, "--graph", other, "--resume", check=None), "checkpoint")
+        left = self.state()
+        for refused in (("--graph", other), ("--outputs", "low"), ("--complete",)):
+            self.assert_one_line(self.replay(*arguments, *refused, "--resume", check=None), "checkpoint")
+            self.assertEqual(self.state(), left)
+        x.write_bytes(b"of others")
+        self.assert_one_line(self.replay(*arguments, "--resume", check=None), "x.h5: exists already", "--force")
+        x.unlink()
+        self.assertEqual(self.state(), left)
         # Killed when it had just begun to go on, and again behind a checkpoint of its own.
-        self.interrupt(self.out / "x.h5.part", signal.SIGKILL, *arguments, "--resume", "--speed", 1)
+        self.interrupt(self.out / "x.h5.before.part", signal.SIGKILL, *arguments, "--resume", "--speed", 1)
         self.assertTrue((self.out / "x.h5.before.part").exists())
         process = self.begin(*arguments, "--resume", "--speed", 50)
         while process.poll() is None and (self.out / "x.h5.before.part").exists():
@@ -281,7 +288,7 @@ calibrations:
         self.assert_one_line(self.replay(*arguments, "--resume", check=None), "another replay")
         process.kill()
         process.communicate()
-        self.replay(*arguments, "--resume")
+        self.replay(*arguments, "--resume", "--threads", 3)
         self.assertEqual(self.files(), sorted([*before, "other.yaml", "x.h5"]))
         self.run_spillway("verify", x, check=0)
         self.assert_equal_to_the_bit(run, x, DERIVED)
@@ -402,9 +409,9 @@ calibrations:
     def test_a_recorder_that_has_taken_the_name_keeps_what_it_left(self):
         run, x = self.live("100 s"), self.out / "x.h5"
         self.interrupt(self.out / "x.h5.resume", signal.SIGKILL, run, "-o", x, "--speed", 20)
-        # Refused when it had moved what there is out of the way: the name is free.
-        graph = self.write("other.yaml", "graph:\n  - {id: low, type: moving_average, input: g, window: 16}\n")
-        self.assert_one_line(self.replay(run, "--graph", graph, "-o", x, "--resume", check=None), "checkpoint")
+        # Interrupted when it had moved what there is out of the way: the name is free.
+        self.interrupt(self.out / "x.h5.before.part", signal.SIGTERM, run, "-o", x, "--resume", "--speed", 1)
+        self.assertFalse((self.out / "x.h5.part").exists())
         for durability in ("process", "none"):
             with self.subTest(durability=durability):
                 config = self.write("rec.yaml", f"""
