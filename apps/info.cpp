@@ -72,7 +72,8 @@ void print_stream(std::FILE* to, const Recording& recording, std::size_t index) 
   for (std::size_t c = 0; c < s.info.channels.size(); ++c) {
     constexpr std::size_t most_channels = 32;
     if (c == most_channels) {
-      tell(to, "  ... and {} channels more\n", s.info.channels.size() - most_channels);
+      tell(to, "  ... and {} more\n",
+           human_count(s.info.channels.size() - most_channels, "channel"));
       break;
     }
     const ChannelInfo& channel = s.info.channels[c];
@@ -92,11 +93,9 @@ void print_stream(std::FILE* to, const Recording& recording, std::size_t index) 
          changes == 2 ? fmt::format("at sample {}", s.calibrations.back().from_sample)
                       : fmt::format("{} times", changes - 1));
   if (!s.anchors.empty())
-    tell(to, "  {} time stamp{} given by the source\n", human_count(s.anchors.size()),
-         s.anchors.size() == 1 ? "" : "s");
-  tell(to, "  {} segment{}, {} gap{}\n", human_count(s.segments.size()),
-       s.segments.size() == 1 ? "" : "s", human_count(s.gaps.size()),
-       s.gaps.size() == 1 ? "" : "s");
+    tell(to, "  {} given by the source\n", human_count(s.anchors.size(), "time stamp"));
+  tell(to, "  {}, {}\n", human_count(s.segments.size(), "segment"),
+       human_count(s.gaps.size(), "gap"));
   constexpr std::size_t most_gaps = 10;
   for (std::size_t g = 0; g < std::min(s.gaps.size(), most_gaps); ++g)
     tell(to, "    samples {} to {}: {} ({})\n", s.gaps[g].first_sample,
@@ -180,9 +179,9 @@ void print_unfinished(std::FILE* to, const Recording& recording, const Recorder&
       return;
     case Recorder::Life::ended:
       tell(to,
-           "Its recorder ended without sealing it. Safe by its journal ({} commits): {}.\n"
+           "Its recorder ended without sealing it. Safe by its journal ({}): {}.\n"
            "To save it: {}\n",
-           human_count(recorder.commits), safe, recover_command(recording.path()));
+           human_count(recorder.commits, "commit"), safe, recover_command(recording.path()));
       return;
     case Recorder::Life::unknown: break;
   }

@@ -240,7 +240,7 @@ void print_speed(const Run& run) {
 
 void print_comparison(const ComparingSink& compared) {
   for (const ComparingSink::PerStream& s : compared.streams()) {
-    tell(stdout, "{}: {} samples equal to the bit", s.name, human_count(s.equal));
+    tell(stdout, "{}: {} equal to the bit", s.name, human_count(s.equal, "sample"));
     const auto tell_some = [&](std::uint64_t count, const char* what) {
       if (count > 0) tell(stdout, ", {} {}", human_count(count), what);
     };

@@ -83,7 +83,7 @@ class Follower {
       tell(stdout, "{}: no samples\n", info().name);
       return;
     }
-    tell(stdout, "to sample {}: {} samples", reader_.next().value - 1, human_count(summarised_));
+    tell(stdout, "to sample {}: {}", reader_.next().value - 1, human_count(summarised_, "sample"));
     for (std::size_t c = 0; c < summary_.size(); ++c) {
       Summary& s = summary_[c];
       const ChannelInfo& channel = info().channels[c];
@@ -114,7 +114,7 @@ class Follower {
   void tell_absent() {
     const auto note = [&](std::uint64_t count, const char* what) {
       if (count > 0)
-        tell(stdout, "# from sample {}: {} samples {}\n", absent_from_, human_count(count), what);
+        tell(stdout, "# from sample {}: {} {}\n", absent_from_, human_count(count, "sample"), what);
     };
     note(lost_, "lost: overwritten before they were read");
     note(missing_, "missing at the source");

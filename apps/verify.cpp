@@ -46,9 +46,10 @@ void print(std::FILE* to, const VerifyReport& r) {
   if (count == 0)
     tell(to, "{}: holds\n", r.path);
   else
-    tell(to, "{}: DOES NOT HOLD: {} finding{}\n", r.path, count, count == 1 ? "" : "s");
-  tell(to, "  {}, {}, {}, {} bytes\n", r.format, r.status.empty() ? "not opened" : r.status,
-       r.sealed ? "sealed with checksums" : "without checksums of its own", human_count(r.bytes));
+    tell(to, "{}: DOES NOT HOLD: {}\n", r.path, human_count(count, "finding"));
+  tell(to, "  {}, {}, {}, {}\n", r.format, r.status.empty() ? "not opened" : r.status,
+       r.sealed ? "sealed with checksums" : "without checksums of its own",
+       human_count(r.bytes, "byte"));
   for (const VerifyReport::PerStream& s : r.streams)
     tell(to, "  {}: produced {} = recorded {} + lost {} + missing {}\n", s.name,
          human_count(s.counts.produced), human_count(s.counts.recorded), human_count(s.counts.lost),

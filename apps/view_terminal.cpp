@@ -178,9 +178,9 @@ bool print_overview(const View& view, const Terminal& terminal) {
   for (std::size_t i = 1; i < table.size(); ++i) {
     const auto& line = table[i];
     tell(stdout,
-         "{}: {} channel{}, {}, {}, {}\n  {} rows, {} gap{}, {} lost, {} missing; worst: {}\n",
-         line[0], line[1], line[1] == "1" ? "" : "s", line[2], line[3], line[4], line[5], line[6],
-         line[6] == "1" ? "" : "s", line[7], line[8], line[9]);
+         "{}: {} channel{}, {}, {}, {}\n  {} row{}, {} gap{}, {} lost, {} missing; worst: {}\n",
+         line[0], line[1], line[1] == "1" ? "" : "s", line[2], line[3], line[4], line[5],
+         line[5] == "1" ? "" : "s", line[6], line[6] == "1" ? "" : "s", line[7], line[8], line[9]);
   }
   return all_read;
 }

@@ -215,7 +215,9 @@ struct JournalReader::Impl {
       last_sequence = frame->sequence;
     }
     lost = returned > commits ? returned - commits : 0;
-    if (lost > 0) tail += fmt::format("; {} commits behind that are lost", lost);
+    if (lost > 0)
+      tail += fmt::format("; {} commit{} behind that {} lost", lost, lost == 1 ? "" : "s",
+                          lost == 1 ? "is" : "are");
   }
 
   [[noreturn]] void fail(std::uint64_t place, const std::string& what) const {

@@ -395,7 +395,9 @@ Ending ending_of(const RecordingBackend& from, const RecoveryReport& report) {
           : "by HDF5 and unchecked, for want of a journal: nobody can tell whether that is all";
   if (!report.damages.empty())
     ending.reason +=
-        fmt::format("; {} ranges of rows are damaged, see the events", report.damages.size());
+        report.damages.size() == 1
+            ? "; 1 range of rows is damaged, see the events"
+            : fmt::format("; {} ranges of rows are damaged, see the events", report.damages.size());
   if (from.journal && from.journal->end) {
     ending.end_time = from.journal->end->end_time;
     const Ending& before = from.journal->end->ending;
@@ -611,9 +613,9 @@ RecoveryReport recover(const std::string& path, const RecoveryOptions& options, 
     report.tail = from->journal->tail;
     if (from->journal->lost_commits > 0)
       report.remarks.push_back(
-          fmt::format("{} commits at the end of the journal are damaged: what they acknowledged is "
-                      "lost",
-                      from->journal->lost_commits));
+          fmt::format("damaged at the end of the journal: {} commit{}, of which all that was "
+                      "acknowledged is lost",
+                      from->journal->lost_commits, from->journal->lost_commits == 1 ? "" : "s"));
     if (!from->journal->unacknowledged.empty())
       report.remarks.push_back(from->journal->unacknowledged);
   } else {

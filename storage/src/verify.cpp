@@ -45,8 +45,9 @@ class Findings {
   void finish() {
     for (const auto& [kind, count] : counts_)
       if (count > most_of_a_kind)
-        report_.remarks.push_back(fmt::format("{} more findings of the kind {}",
-                                              count - most_of_a_kind, to_string(kind)));
+        report_.remarks.push_back(
+            fmt::format("{} more finding{} of the kind {}", count - most_of_a_kind,
+                        count == most_of_a_kind + 1 ? "" : "s", to_string(kind)));
   }
 
  private:
@@ -147,16 +148,16 @@ void check_accounting(const RecordedStream& s, Findings& findings) {
   }
   const auto compare = [&](const char* name, std::uint64_t counted, std::uint64_t named) {
     if (counted != named)
-      findings.add(
-          Kind::accounting, where,
-          fmt::format("counts {} samples as {}, its tables name {}", counted, name, named));
+      findings.add(Kind::accounting, where,
+                   fmt::format("counts {} as {}, its tables name {}", counted, name, named));
   };
   compare("recorded", c.recorded, sum.recorded);
   compare("lost", c.lost, sum.lost);
   compare("missing", c.missing, sum.missing);
   if (s.rows != sum.recorded)
-    findings.add(Kind::accounting, where,
-                 fmt::format("has {} rows, its segments name {}", s.rows, sum.recorded));
+    findings.add(
+        Kind::accounting, where,
+        fmt::format("the number of its rows is {}, its segments name {}", s.rows, sum.recorded));
 }
 
 // The times of an irregular stream, and the clocks of the others.
@@ -368,9 +369,12 @@ VerifyReport verify(const std::string& path, FileCalls& calls) {
         fmt::format("it is not finished: what its journal guards was checked, up to commit {}",
                     recording->journal->commits));
     if (recording->journal->lost_commits > 0)
-      findings.add(Kind::checksum, "the journal",
-                   fmt::format("{}: {} commits are lost", recording->journal->tail,
-                               recording->journal->lost_commits));
+      findings.add(
+          Kind::checksum, "the journal",
+          fmt::format("{}: {} lost", recording->journal->tail,
+                      recording->journal->lost_commits == 1
+                          ? "1 commit is"
+                          : fmt::format("{} commits are", recording->journal->lost_commits)));
     else if (!recording->journal->tail.empty())
       report.remarks.push_back(fmt::format("behind that commit: {}", recording->journal->tail));
   } else if (lives) {

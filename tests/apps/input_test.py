@@ -280,6 +280,10 @@ record: [{path: t.csv}]
         self.assertIn("1000 Hz", told)
         self.assertIn("bar", told)
         self.assert_one_line(self.run_spillway("info", table, "--separator", "x"), "--separator 'x'")
+        # Of one thing there is no plural.
+        one = self.run_spillway("info", self.put("one.npy", npy(VALUES[:1])), "--rate", 10, check=0).stdout
+        self.assertIn("one: 10 Hz, 1 sample over 100 ms\n", one)
+        self.assertIn("  1 segment, 0 gaps\n", one)
         # Remarks are those of view.
         table = self.put("t.csv", TABLE)
         shown = self.run_spillway("view", table, check=0).stdout

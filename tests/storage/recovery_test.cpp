@@ -278,7 +278,7 @@ TEST_CASE("recovery: rows of damaged chunks are Bad, missing, and named, all oth
     CHECK(contains(damage.why, fmt::format("bytes {} to", chunk.address)));
 
     const Recording result = Recording::open(options.output);
-    CHECK(contains(result.status(), "1 ranges of rows are damaged"));
+    CHECK(contains(result.status(), "; 1 range of rows is damaged, see"));
     std::vector<std::int32_t> a(Plain::rows);
     std::vector<double> b(Plain::rows);
     std::vector<Quality> quality(Plain::rows);
