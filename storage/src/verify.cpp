@@ -287,6 +287,12 @@ void describe_streams(const RecordingBackend& from, VerifyReport& report) {
   }
 }
 
+// Of a name that the metadata of a CSV recording may have; empty: it is none.
+std::string described_csv(const std::string& path) {
+  const std::string ending = csv::metadata_path("");
+  return path.ends_with(ending) ? path.substr(0, path.size() - ending.size()) : std::string();
+}
+
 // By its first bytes; or by its seal, as they may be what is damaged.
 bool is_hdf5(const std::string& path, FileCalls& calls) {
   if (calls.kind(path.c_str()) != PathKind::file) return false;
@@ -333,6 +339,11 @@ VerifyReport verify(const std::string& path, FileCalls& calls) {
   }
   if (!unfinished && !hdf5 && calls.kind(path.c_str()) == PathKind::file) {
     if (is_of_others(path, calls)) {
+      if (const std::string csv = described_csv(path); calls.kind(csv.c_str()) == PathKind::file)
+        throw Error(
+            fmt::format("{}: is the description of the recording {}, which is verified "
+                        "together with it: give that",
+                        path, csv));
       if (path.ends_with(".npy") && calls.kind(npy_json_path(path).c_str()) == PathKind::file)
         throw Error(
             fmt::format("{}: is a NumPy file: what stands beside it is compared whenever "

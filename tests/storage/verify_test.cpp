@@ -219,6 +219,9 @@ TEST_CASE("verify: a finding names its place once, and what stands beside a CSV 
     CHECK_FALSE(contains(report.findings[0].what, "json.exception"));
     return report.findings[0].what;
   };
+  CHECK(message_of([&] { (void)verify(beside); }) ==
+        beside + ": is the description of the recording " + path +
+            ", which is verified together with it: give that");
   std::string changed = original;
   changed[changed.find("\"rows\"") + 8] ^= 1;
   CHECK(contains(finding(changed, true), "its checksum is wrong"));
