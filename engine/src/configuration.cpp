@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "record_check.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/filters/graph.hpp"
 #include "strict_yaml.hpp"
@@ -338,12 +339,76 @@ void check_names(const Engine& engine, const Configuration& configuration) {
     for (const std::string& name : record.streams) check(record.where, name);
 }
 
+struct WantedRecording {
+  RecordOptions options;
+  std::vector<Signal> signals;
+  std::string where;
+};
+
+// Of each that the configuration asks for one, or one for each stream; no file is touched.
+std::vector<WantedRecording> wanted_recordings(const Engine& engine,
+                                               const Configuration& configuration,
+                                               const std::string& output_directory) {
+  constexpr std::string_view placeholder = "{stream}";
+  const std::vector<std::string> known = engine.names();
+  std::vector<WantedRecording> wanted;
+  for (const RecordConfiguration& record : configuration.recordings) {
+    const std::vector<std::string>& streams = record.streams.empty() ? known : record.streams;
+    const RecordOptions& options = record.options;
+    const auto fail = [&](const std::string& what) {
+      throw Error(fmt::format("{}: {}", record.where, what));
+    };
+    const auto add = [&](const std::string& name, const std::vector<std::string>& names) {
+      const std::string path = (fs::path(output_directory) / name).string();
+      // Numbered files without a master have other names than the path.
+      const auto is_same = [&](const WantedRecording& other) {
+        const auto has_path = [](const RecordOptions& o) { return !o.split.any() || o.master; };
+        return fs::path(other.options.path).lexically_normal() ==
+                   fs::path(path).lexically_normal() &&
+               has_path(other.options) == has_path(options);
+      };
+      if (std::ranges::any_of(wanted, is_same))
+        fail(
+            fmt::format("{}: another recording of this run has that path already; each needs one "
+                        "of its own",
+                        path));
+      wanted.push_back({options, {}, record.where});
+      wanted.back().options.path = path;
+      for (const std::string& signal : names) wanted.back().signals.push_back({signal});
+      try {
+        check(wanted.back().options);
+      } catch (const Error& error) {
+        fail(error.what());
+      }
+    };
+    if (options.path.find(placeholder) != std::string::npos) {
+      for (const std::string& name : streams) {
+        std::string path = options.path;
+        for (std::size_t p = path.find(placeholder); p != std::string::npos;
+             p = path.find(placeholder, p + name.size()))
+          path.replace(p, placeholder.size(), name);
+        add(path, {name});
+      }
+      continue;
+    }
+    if (options.path.ends_with(".csv") && options.form == CsvOptions::Form::wide &&
+        streams.size() != 1)
+      fail(
+          fmt::format("{}: wide CSV holds one stream, not {}; name one under 'streams', put "
+                      "{{stream}} into the path for a file each, or take 'form: long'",
+                      options.path, streams.size()));
+    add(options.path, streams);
+  }
+  return wanted;
+}
+
 }  // namespace
 
 Graph prepare_graph(Engine& engine, const Configuration& configuration) {
   (void)add_sources_and_graph(engine, configuration);
   Graph graph = engine.prepared_graph();
   check_names(engine, configuration);
+  static_cast<void>(wanted_recordings(engine, configuration, ""));
   return graph;
 }
 
@@ -353,40 +418,12 @@ std::vector<std::string> set_up(Engine& engine, const Configuration& configurati
   // Wrong graphs are told before any file is claimed.
   (void)engine.prepared_graph();
   check_names(engine, configuration);
-  const std::vector<std::string> known = engine.names();
-  for (const RecordConfiguration& record : configuration.recordings) {
-    const std::vector<std::string>& streams = record.streams.empty() ? known : record.streams;
-    const std::string& wanted = record.options.path;
-    const auto add = [&](const std::string& path, const std::vector<std::string>& names) {
-      std::vector<Signal> signals;
-      for (const std::string& name : names) signals.push_back({name});
-      RecordOptions options = record.options;
-      options.path = (fs::path(output_directory) / path).string();
-      options.existing = existing;
-      engine.record(std::move(options), std::move(signals));
-    };
-    constexpr std::string_view placeholder = "{stream}";
-    const std::size_t at = wanted.find(placeholder);
+  for (WantedRecording& wanted : wanted_recordings(engine, configuration, output_directory)) {
+    wanted.options.existing = existing;
     try {
-      if (at == std::string::npos) {
-        if (wanted.ends_with(".csv") && record.options.form == CsvOptions::Form::wide &&
-            streams.size() != 1)
-          throw Error(
-              fmt::format("{}: wide CSV holds one stream, not {}; name one under 'streams', put "
-                          "{{stream}} into the path for a file each, or take 'form: long'",
-                          wanted, streams.size()));
-        add(wanted, streams);
-      } else {
-        for (const std::string& name : streams) {
-          std::string path = wanted;
-          for (std::size_t p = path.find(placeholder); p != std::string::npos;
-               p = path.find(placeholder, p + name.size()))
-            path.replace(p, placeholder.size(), name);
-          add(path, {name});
-        }
-      }
+      engine.record(std::move(wanted.options), std::move(wanted.signals));
     } catch (const Error& e) {
-      throw Error(fmt::format("{}: {}", record.where, e.what()));
+      throw Error(fmt::format("{}: {}", wanted.where, e.what()));
     }
   }
   return remarks;

@@ -12,6 +12,7 @@
 
 #include "live_graph.hpp"
 #include "progress.hpp"
+#include "record_check.hpp"
 #include "recorder.hpp"
 #include "spillway/channels/error.hpp"
 #include "spillway/filters/graph.hpp"
@@ -22,17 +23,16 @@
 
 namespace spillway {
 
-namespace {
-
-using TellFile = std::function<void(const FileNote&)>;
-
-// What makes no sense.
 void check(const RecordOptions& options) {
   const auto refuse_if = [&](bool wrong, const char* what) {
     if (wrong) throw Error(fmt::format("{}: {}", options.path, what));
   };
+  const auto ends = [&](std::string_view suffix) { return options.path.ends_with(suffix); };
+  if (!ends(".h5") && !ends(".hdf5") && !ends(".nxs") && !ends(".csv"))
+    throw Error(fmt::format(
+        "{}: unknown kind of recording; a path ends in .h5, .hdf5, .nxs or .csv", options.path));
   const RecordOptions none{options.path};
-  const bool is_csv = options.path.ends_with(".csv");
+  const bool is_csv = ends(".csv");
   refuse_if(options.flush <= std::chrono::nanoseconds(0), "the flush interval must be positive");
   refuse_if(options.compression < 0 || options.compression > 12, "compression is from 0 to 12");
   refuse_if(options.compression_threads > 64, "compression takes at most 64 threads");
@@ -54,25 +54,25 @@ void check(const RecordOptions& options) {
             "less is to be kept than one file lasts");
 }
 
+namespace {
+
+using TellFile = std::function<void(const FileNote&)>;
+
 std::unique_ptr<Sink> sink_for(const RecordOptions& options, TellFile tell) {
-  const auto ends = [&](std::string_view suffix) { return options.path.ends_with(suffix); };
+  check(options);
   NumberedSink::Make make;
-  if (ends(".h5") || ends(".hdf5") || ends(".nxs"))
+  if (options.path.ends_with(".csv"))
+    make = [options](const std::string& path) {
+      return std::make_unique<CsvSink>(path, options.existing,
+                                       CsvOptions{options.form, options.durability});
+    };
+  else
     make = [options](const std::string& path) {
       return std::make_unique<Hdf5Sink>(
           path, options.existing,
           Hdf5Options{options.durability, options.compression, options.compression_threads,
                       options.compatible});
     };
-  else if (ends(".csv"))
-    make = [options](const std::string& path) {
-      return std::make_unique<CsvSink>(path, options.existing,
-                                       CsvOptions{options.form, options.durability});
-    };
-  else
-    throw Error(fmt::format(
-        "{}: unknown kind of recording; a path ends in .h5, .hdf5, .nxs or .csv", options.path));
-  check(options);
   std::function<void(const std::vector<std::string>&)> make_master;
   if (options.master)
     make_master = [master = std::make_shared<Hdf5Master>(options.path, options.existing)](

@@ -327,6 +327,9 @@ record: [{path: a.h5}]
             ("[mean, sum]", "[mean, sun]", "g.yaml:18:", "no stream or node 'sun'; did you mean 'sum'?"),
             ("publish: [slow", "publish: [slo", "g.yaml:19:", "no stream or node 'slo'"),
             ("sources:", "source:", "g.yaml:3:", "did you mean 'sources'"),
+            ("run.h5", "run.foo", "g.yaml:18:", "run.foo: unknown kind of recording", ".h5, .hdf5, .nxs or .csv"),
+            ("run.h5", "run.csv", "g.yaml:18:", "run.csv: wide CSV holds one stream, not 2"),
+            ("[s, mean]}", "[s, mean]}, {path: ./run.h5, streams: [s]}", "g.yaml:18:", "./run.h5: another recording of this run has that path already"),
         ):
             with self.subTest(to):
                 self.assertIn(what, TEXT)

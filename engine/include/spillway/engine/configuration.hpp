@@ -45,7 +45,7 @@ struct Configuration {
 [[nodiscard]] EngineOptions engine_options(const Configuration& configuration);
 
 // Adds sources and graph, and returns the graph to be looked at. Throws Error, also if what is
-// recorded or published is not there.
+// recorded or published is not there, or can't be recorded so; touches no file of a recording.
 [[nodiscard]] Graph prepare_graph(Engine& engine, const Configuration& configuration);
 
 // Adds sources, graph and recordings to an engine. Relative recording paths start at
