@@ -315,6 +315,13 @@ std::string remark_on_samples(const CalibrationRecord& record, const RecordedStr
   if ((ended && record.from_sample >= end) || (record.to_sample && *record.to_sample <= begin))
     throw Error(
         fmt::format("{}: is of {}, but stream '{}' has {}", where, asked, stream.info.name, there));
+  const std::uint64_t to = record.to_sample.value_or(std::numeric_limits<std::uint64_t>::max());
+  const bool all_are_known = ended || to <= end;
+  if (all_are_known && std::ranges::none_of(stream.segments, [&](const Segment& s) {
+        return s.first_sample < to && s.first_sample + s.count > record.from_sample;
+      }))
+    throw Error(fmt::format("{}: is of {}, and stream '{}' has a gap there: none was recorded",
+                            where, asked, stream.info.name));
   if ((record.from_sample > 0 && record.from_sample < begin) ||
       (ended && record.to_sample && *record.to_sample > end))
     return fmt::format("{}: is of {}, and stream '{}' has only {}", where, asked, stream.info.name,

@@ -229,6 +229,25 @@ calibrations:
         self.assertIn("only samples 0 to 3999", json.loads(result.stdout)["remarks"][0])
         self.assertEqual(self.calibrate(self.run, yaml("from_sample: 3999")).stderr, "")
 
+    def test_samples_of_a_gap(self):
+        faults = "    faults: [{kind: lost, first: 1000, count: 17}, {kind: lost, first: 3990, count: 10}]\ngraph:"
+        self.record(ADC.replace("graph:", faults), "-q", "-f")
+
+        def yaml(samples):
+            return self.write("range.yaml", f"calibrations:\n  - {{stream: g, channel: x, {samples}, calibration: {{slope: 2}}}}\n")
+
+        for samples, asked in (("from_sample: 1000, to_sample: 1017", "1000 to 1016"), ("from_sample: 1003, to_sample: 1004", "1003 to 1003"),
+                               ("from_sample: 3995", "samples from 3995 on"), ("from_sample: 3990, to_sample: 4000", "3990 to 3999")):
+            self.assert_one_line(self.calibrate(self.run, yaml(samples), check=None), "calibration 1", asked, "'g' has a gap there: none was recorded")
+        self.assertFalse((self.out / "data/run.h5.calibrations.json").exists())
+        for samples, first in (("from_sample: 1003, to_sample: 1018", 1017), ("from_sample: 999, to_sample: 1010", 999), ("from_sample: 1010", 1017)):
+            before = self.column(self.run, "g/x")
+            self.assertEqual(self.calibrate(self.run, yaml(samples)).stderr, "")
+            self.run_spillway("replay", self.run, "--graph", self.graph, "-o", self.out / "c.h5", "-q", "-f", check=0)
+            row = first if first < 1000 else first - 17
+            self.assertEqual(self.column(self.out / "c.h5", "c/x")[row], 2 * before[row])
+            (self.out / "data/run.h5.calibrations.json").unlink()
+
     def test_a_file_of_others(self):
         path = self.out / "x.npy"
         np.save(path, np.arange(100.0))

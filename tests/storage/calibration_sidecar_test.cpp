@@ -242,8 +242,11 @@ TEST_CASE("what is appended to none of the samples is refused, and to some is re
   CHECK(
       contains(refused(300, 400), "samples 300 to 399, but stream 'pump' has samples 100 to 199"));
   CHECK(contains(refused(0, 100), "samples 0 to 99, but"));
+  // A gap, 150 to 159.
+  CHECK(contains(refused(150, 160), "samples 150 to 159, and stream 'pump' has a gap there"));
+  CHECK(contains(refused(155, 156), "samples 155 to 155, and stream 'pump' has a gap there"));
   CHECK(append_calibrations(path, {slope(1.0, 0), slope(1.0, 100), slope(1.0, 199),
-                                   slope(1.0, 0, 200), slope(1.0, 150, 160)})
+                                   slope(1.0, 0, 200), slope(1.0, 150, 161)})
             .empty());
   const auto remarks = append_calibrations(
       path, {slope(1.0, 0), slope(1.0, 199, 201), slope(1.0, 99), slope(1.0, 100, 101)});
