@@ -11,6 +11,7 @@
 #include "foreign_arguments.hpp"
 #include "output.hpp"
 #include "range.hpp"
+#include "run.hpp"
 #include "spillway/channels/error.hpp"
 #include "text.hpp"
 
@@ -269,12 +270,12 @@ std::vector<Time> times_of(const Recording& recording, std::size_t stream,
 }
 
 ViewChannel columns_of(const View& view, const ShownStream& shown, std::size_t channel, Time begin,
-                       Time end, std::size_t count) {
+                       Time end, std::size_t count, UnreadableRows* unreadable) {
   const RecordedStream& s = recorded(view, shown);
   // Several bins a column, so that hardly any lies across the edge of one.
   constexpr std::size_t bins_per_column = 8;
   const EnvelopeLevel level = envelope(*view.recording, shown.index, channel, shown.rows,
-                                       count * bins_per_column, view.values);
+                                       count * bins_per_column, view.values, unreadable);
   std::vector<std::uint64_t> edges;  // first and last row of each bin
   for (std::size_t i = 0; i < level.bins.size(); ++i) {
     const Segment& segment = s.segment(level.first_rows[i]);
@@ -360,6 +361,20 @@ ValueRange drawn_range(double low, double high) {
   if (high - low > size * 1e-14) return {low, high};
   const double margin = size > 0.0 ? size * 0.05 : 1.0;
   return {low - margin, high + margin};
+}
+
+std::string unreadable_text(const View& view, const ShownStream& shown, std::size_t channel,
+                            const UnreadableRows& unreadable) {
+  std::uint64_t rows = 0;
+  for (const RowRange& range : unreadable) rows += range.count();
+  const StreamInfo& info = recorded(view, shown).info;
+  return fmt::format("{}/{}: {} can't be read", readable(info.name),
+                     readable(info.channels[channel].name), human_count(rows, "sample"));
+}
+
+void fail_not_all_read(const Recording& recording) {
+  throw Error(fmt::format("{}: not all of it can be read; 'spillway verify' tells what is damaged",
+                          recording.path()));
 }
 
 int view(const ViewArguments& arguments) {

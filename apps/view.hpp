@@ -106,8 +106,14 @@ struct ViewChannel {
 
 // The channel over [begin, end) from the stream's origin, in `count` columns. Each column has the
 // extremes of all samples in it: nothing is left out however many they are. Reads each row once.
+// Throws Error if it can't; with `unreadable` as envelope() does.
 [[nodiscard]] ViewChannel columns_of(const View& view, const ShownStream& shown,
-                                     std::size_t channel, Time begin, Time end, std::size_t count);
+                                     std::size_t channel, Time begin, Time end, std::size_t count,
+                                     UnreadableRows* unreadable = nullptr);
+// "g/x: 4,096 samples can't be read".
+[[nodiscard]] std::string unreadable_text(const View& view, const ShownStream& shown,
+                                          std::size_t channel, const UnreadableRows& unreadable);
+[[noreturn]] void fail_not_all_read(const Recording& recording);
 
 // Columns [first, last] that a gap covers, of `count` over [begin, end); at least one.
 struct ColumnRange {

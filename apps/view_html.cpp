@@ -135,6 +135,8 @@ class Page {
     file_.close();
   }
 
+  [[nodiscard]] bool all_read() const noexcept { return unreadable_.empty(); }
+
   [[nodiscard]] std::string summary() const {
     std::string text =
         fmt::format("{}, of which {} are data", human_bytes(std::filesystem::file_size(path_)),
@@ -196,24 +198,6 @@ class Page {
     return json;
   }
 
-  void read(const ShownStream& shown, std::size_t channel, std::uint64_t row,
-            std::span<const Quality> quality, std::span<double> out) const {
-    const Recording& recording = *view_->recording;
-    if (view_->values == EnvelopeOf::calibrated) {
-      recording.read_calibrated(shown.index, channel, row, out);
-      return;
-    }
-    const SampleType type = recording.streams()[shown.index].info.channels[channel].type;
-    visit_sample_type(type, [&]<class T>(std::type_identity<T>) {
-      std::vector<T> raw(out.size());
-      recording.read_raw<T>(shown.index, channel, row, raw);
-      for (std::size_t i = 0; i < out.size(); ++i)
-        out[i] = quality[i].verdict() == Verdict::bad && quality[i].has(Quality::missing)
-                     ? std::numeric_limits<double>::quiet_NaN()
-                     : static_cast<double>(raw[i]);
-    });
-  }
-
   // Every sample.
   Json write_samples(const ShownStream& shown, std::size_t channel) {
     const RowRange& rows = shown.rows;
@@ -228,8 +212,9 @@ class Page {
       const std::uint64_t count = std::min(points_a_block, rows.end - row);
       values.resize(count);
       quality.resize(count);
-      view_->recording->read_quality(shown.index, channel, row, quality);
-      read(shown, channel, row, quality, values);
+      UnreadableRows unreadable;  // told by the envelope
+      read_what_can_be(*view_->recording, shown.index, channel, row, view_->values, values, quality,
+                       unreadable);
       json["chunks"].push_back(write_chunk(values, {}, quality));
     }
     return json;
@@ -244,10 +229,13 @@ class Page {
               {"levels", Json::array()}};
     if (fold == 1) json["levels"].push_back(write_samples(shown, channel));
     const std::uint64_t finest = fold == 1 ? level_factor : fold;
+    UnreadableRows unreadable;
     const std::vector<EnvelopeLevel> levels =
         coarser(envelope(*view_->recording, shown.index, channel, shown.rows,
-                         bins_for(shown.rows.count(), finest), view_->values),
+                         bins_for(shown.rows.count(), finest), view_->values, &unreadable),
                 level_factor, fewest_bins);
+    if (!unreadable.empty())
+      unreadable_.push_back(unreadable_text(*view_, shown, channel, unreadable));
     for (const EnvelopeLevel& level : levels)
       if (level.rows_per_bin > 1 || fold > 1) json["levels"].push_back(write_level(level));
     // Of all, by the coarsest.
@@ -413,6 +401,7 @@ class Page {
             fmt::format("{} has its own time 0", readable(recorded(*view_, shown).info.name)));
     }
     notes.insert(notes.begin(), folds_.begin(), folds_.end());
+    notes.insert(notes.begin(), unreadable_.begin(), unreadable_.end());
     if (view_->values == EnvelopeOf::raw) notes.emplace_back("raw values");
     for (const std::string& remark : recording.remarks())
       notes.push_back(readable(without_directory(remark, recording)));
@@ -451,6 +440,7 @@ class Page {
   Time begin_{};
   Json recording_;
   std::vector<std::string> folds_;
+  std::vector<std::string> unreadable_;
   std::size_t blocks_ = 0;
   std::uint64_t written_ = 0;
   // Used again for each block.
@@ -465,6 +455,7 @@ void view_as_html(const View& view, const ViewArguments& arguments) {
   Page page(view, arguments);
   page.write();
   tell(stdout, "{}: {}\n", arguments.html, page.summary());
+  if (!page.all_read()) fail_not_all_read(*view.recording);
 }
 
 }  // namespace spillway::apps

@@ -66,6 +66,7 @@ class Drawing {
 
   [[nodiscard]] std::size_t drawn() const noexcept { return drawn_; }
   [[nodiscard]] std::size_t channels() const noexcept { return channels_; }
+  [[nodiscard]] bool all_read() const noexcept { return all_read_; }
 
  private:
   void text(double x, double y, const char* style, const char* anchor, const std::string& what) {
@@ -140,7 +141,8 @@ class Drawing {
     const auto plot_width = static_cast<double>(columns_);
     const Time begin = begin_ - time_.shifts[i];
     const Time end = end_ - time_.shifts[i];
-    const ViewChannel data = columns_of(*view_, shown, channel, begin, end, columns_);
+    UnreadableRows unreadable;
+    const ViewChannel data = columns_of(*view_, shown, channel, begin, end, columns_, &unreadable);
     ++drawn_;
 
     const ValueRange range =
@@ -158,7 +160,7 @@ class Drawing {
     for (const auto& [first, last, count, cause] : take_gaps())
       box("gap", left + static_cast<double>(first), top,
           std::max(static_cast<double>(last - first + 1), narrowest), panel_,
-          fmt::format("{}: {} samples", cause, human_count(count)));
+          fmt::format("{}: {}", cause, human_count(count, "sample")));
     quality(data, top, bottom);
     for (const Tick& tick : time_axis(time_.origin, begin_, end_, time_ticks()).ticks)
       line("grid", x_at(tick.at), top, x_at(tick.at), bottom);
@@ -180,7 +182,11 @@ class Drawing {
     const std::string label =
         shortened(name, 13.2, plot_width * 0.7 - width_of(about, 13.2)) + about;
     std::string facts = s.info.rate ? hertz(s.info.rate->hertz().value) : "irregular";
-    facts += fmt::format(" · {} samples", human_count(shown.rows.count()));
+    facts += fmt::format(" · {}", human_count(shown.rows.count(), "sample"));
+    if (!unreadable.empty()) {
+      all_read_ = false;
+      facts += " · not all can be read";
+    }
     if (data.values == 0) facts += " · no values";
     if (data.infinite) facts += " · some infinite";
     if (!data.quality.is_good()) facts += " · worst: " + to_string(data.quality);
@@ -336,6 +342,7 @@ class Drawing {
   std::size_t drawn_ = 0;
   std::vector<Band> bands_;
   bool has_gaps_ = false;
+  bool all_read_ = true;
   std::array<bool, 4> has_{};
   double y_ = 0.0;
   std::string body_;
@@ -352,6 +359,7 @@ void view_as_svg(const View& view, const ViewArguments& arguments) {
   file.close();
   tell(stdout, "{}: {} of {} channels{}\n", arguments.svg, drawing.drawn(), drawing.channels(),
        drawing.drawn() < drawing.channels() ? "; choose others by --channels" : "");
+  if (!drawing.all_read()) fail_not_all_read(*view.recording);
 }
 
 }  // namespace spillway::apps

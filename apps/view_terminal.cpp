@@ -418,10 +418,7 @@ void view_in_terminal(const View& view, const ViewArguments& arguments) {
          "stream/channel; all in a browser: --html. 'spillway info' lists them.\n",
          list.size(), all);
   }
-  if (!all_read)
-    throw Error(
-        fmt::format("{}: not all of it can be read; 'spillway verify' tells what is damaged",
-                    view.recording->path()));
+  if (!all_read) fail_not_all_read(*view.recording);
 }
 
 }  // namespace spillway::apps

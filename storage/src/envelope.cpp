@@ -105,8 +105,31 @@ EnvelopeBin merged(std::span<const EnvelopeBin> bins) {
 
 }  // namespace
 
+void read_what_can_be(const Recording& recording, std::size_t stream, std::size_t channel,
+                      std::uint64_t row, EnvelopeOf what, std::span<double> values,
+                      std::span<Quality> quality, UnreadableRows& unreadable) {
+  constexpr std::size_t least = 256;
+  try {
+    recording.read_quality(stream, channel, row, quality);
+    read_values(recording, stream, channel, row, what, quality, values);
+  } catch (const Error&) {
+    if (const std::size_t half = values.size() / 2; half >= least) {
+      read_what_can_be(recording, stream, channel, row, what, values.first(half),
+                       quality.first(half), unreadable);
+      read_what_can_be(recording, stream, channel, row + half, what, values.subspan(half),
+                       quality.subspan(half), unreadable);
+      return;
+    }
+    std::ranges::fill(values, nan_value);
+    std::ranges::fill(quality, Quality(Verdict::bad, Quality::missing));
+    if (unreadable.empty() || unreadable.back().end != row) unreadable.push_back({row, row});
+    unreadable.back().end = row + values.size();
+  }
+}
+
 EnvelopeLevel envelope(const Recording& recording, std::size_t stream, std::size_t channel,
-                       const RowRange& rows, std::size_t bins, EnvelopeOf what) {
+                       const RowRange& rows, std::size_t bins, EnvelopeOf what,
+                       UnreadableRows* unreadable) {
   static_cast<void>(channel_at(recording, stream, channel));
   const RecordedStream& from = stream_at(recording, stream);
   if (rows.begin > rows.end || rows.end > from.rows) throw Error("envelope: no such rows");
@@ -123,8 +146,14 @@ EnvelopeLevel envelope(const Recording& recording, std::size_t stream, std::size
   for (std::uint64_t row = rows.begin; row < rows.end;) {
     const std::uint64_t block_end = std::min(rows.end, row + block_rows);
     const auto count = static_cast<std::size_t>(block_end - row);
-    recording.read_quality(stream, channel, row, std::span(quality).first(count));
-    read_values(recording, stream, channel, row, what, quality, std::span(values).first(count));
+    const std::span<double> v = std::span(values).first(count);
+    const std::span<Quality> q = std::span(quality).first(count);
+    if (unreadable) {
+      read_what_can_be(recording, stream, channel, row, what, v, q, *unreadable);
+    } else {
+      recording.read_quality(stream, channel, row, q);
+      read_values(recording, stream, channel, row, what, q, v);
+    }
     const std::uint64_t block_begin = row;
     while (row < block_end) {
       if (row == segment_end) {

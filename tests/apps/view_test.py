@@ -136,6 +136,39 @@ record: [{path: run.h5}]
             self.assertIn("low/low_x, V: " if "low/low_x" in result.stdout else "low/x, V: ", result.stdout)
             self.assertNotIn("can't be read: ", self.view(self.out / "damaged.h5", "-c", "low").stdout)
 
+    def test_a_drawing_and_a_page_mark_what_is_damaged_and_show_the_rest(self):
+        self.record(GENERATOR.format(speed="max", duration="200 s"), "-q")
+        path = self.out / "data/run.h5"
+        content = bytearray(path.read_bytes())
+        with h5py.File(path) as f:
+            rows, chunks = f["entry/g/x"].shape[0], f["entry/g/x"].id.get_num_chunks()
+            per_chunk, chunk = f["entry/g/x"].chunks[0], f["entry/g/x"].id.get_chunk_info(1)
+        self.assertGreater(chunks, 2)
+        content[chunk.byte_offset + chunk.size // 2] ^= 0x10
+        (self.out / "damaged.h5").write_bytes(content)
+        for of, name in ((path, "whole"), (self.out / "damaged.h5", "damaged")):
+            for option in ("--svg", "--html"):
+                result = self.view(of, option, self.out / f"{name}.{option[2:]}", "-c", "g", check=None)
+                self.assertIn(f"{name}.{option[2:]}: ", result.stdout)
+                if name == "whole":
+                    self.assertEqual((result.returncode, result.stderr), (0, ""))
+                else:
+                    self.assert_one_line(result, "damaged.h5", "not all of it can be read", "verify")
+        drawing = (self.out / "damaged.svg").read_text()
+        self.assertEqual(drawing.count("not all can be read"), 1)
+        self.assertNotIn("can be read", (self.out / "whole.svg").read_text())
+        bad = [float(width) for width in re.findall(r'class="bad" x="[^"]*" y="[^"]*" width="([^"]*)"[^>]*><title>bad', drawing)]
+        self.assertAlmostEqual(max(bad), (960 - 84 - 24) * per_chunk / 200_000, delta=4)
+        pages = {name: Page(self.out / f"{name}.html") for name in ("whole", "damaged")}
+        self.assertEqual([n for n in pages["damaged"].recording["notes"] if "can't" in n], [f"g/x: {per_chunk:,} samples can't be read"])
+        samples = {name: page.level(page.stream("g")["channels"][0]["levels"][0]) for name, page in pages.items()}
+        lost = slice(per_chunk, 2 * per_chunk)
+        self.assertTrue(np.isnan(samples["damaged"][0][lost]).all())
+        self.assertTrue((samples["damaged"][2][lost] & 3 == 3).all())
+        for part in (slice(0, per_chunk), slice(2 * per_chunk, rows)):
+            for a, b in zip(samples["whole"], samples["damaged"]):
+                np.testing.assert_array_equal(a[part], b[part])
+
     def test_colours_are_for_terminals_that_want_them(self):
         path = self.faulty(4)
 

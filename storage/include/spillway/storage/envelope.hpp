@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "spillway/channels/quality.hpp"
@@ -33,11 +34,23 @@ struct EnvelopeLevel {
   std::vector<std::size_t> segments;      // the bin that each segment begins
 };
 
+// Rows whose values or qualities can't be read, as when bytes are not what was written.
+using UnreadableRows = std::vector<RowRange>;
+
+// Rows [row, row + values.size()) of a channel, with their quality; of raw values those that are
+// missing are NaN. What can't be read, to a few hundred rows, is NaN and Bad, missing, and added to
+// `unreadable`, in which ranges that follow each other become one.
+void read_what_can_be(const Recording& recording, std::size_t stream, std::size_t channel,
+                      std::uint64_t row, EnvelopeOf what, std::span<double> values,
+                      std::span<Quality> quality, UnreadableRows& unreadable);
+
 // `rows` of a channel in about `bins` bins, at least one for each segment. Reads each row once.
-// O(rows); allocates O(bins + segments). Throws Error as Recording.
+// O(rows); allocates O(bins + segments). Throws Error as Recording; with `unreadable` what can't be
+// read is as with read_what_can_be().
 [[nodiscard]] EnvelopeLevel envelope(const Recording& recording, std::size_t stream,
                                      std::size_t channel, const RowRange& rows, std::size_t bins,
-                                     EnvelopeOf what = EnvelopeOf::calibrated);
+                                     EnvelopeOf what = EnvelopeOf::calibrated,
+                                     UnreadableRows* unreadable = nullptr);
 
 // The finest, and each from the one before, of `factor` of its bins; until `fewest` bins, or one a
 // segment, are left. O(bins of the finest). Throws Error if factor < 2.
