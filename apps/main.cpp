@@ -372,7 +372,7 @@ int main(int argc, char** argv) {
                    "as times of the calendar")
       ->check(not_empty);
   replay_command
-      ->add_option("--outputs", replay.outputs,
+      ->add_option("-c,--outputs,--channels", replay.outputs,
                    "nodes that are wanted, and raw streams to be copied beside")
       ->delimiter(',');
   CLI::Option* check_option = replay_command->add_flag(

@@ -300,7 +300,7 @@ calibrations:
         self.interrupt(self.out / "x.csv.resume", signal.SIGTERM, *arguments, "--speed", 80)
         self.replay(*arguments, "--resume")
         self.run_spillway("verify", x, check=0)
-        self.replay(run, "--outputs", "low", "-o", self.out / "y.csv")
+        self.replay(run, "--channels", "low", "-o", self.out / "y.csv")
         self.assertEqual(x.read_bytes(), (self.out / "y.csv").read_bytes())
         self.assertEqual([n for n in self.files() if n.startswith("x.")], ["x.csv", "x.csv-metadata.json"])
         # Or is begun anew.
