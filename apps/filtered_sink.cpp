@@ -86,13 +86,14 @@ class FilteredSink::Filtered {
     begun_ = true;
     next_ = number;
     if (!from_rate_ || !info_.rate) return;
-    // The result at the time of that sample, or the one before.
+    // The result at the time of that sample, or the next.
     __extension__ using Wide = __int128;
     const Wide up = static_cast<Wide>(info_.rate->samples()) * from_rate_->seconds();
     const Wide down = static_cast<Wide>(info_.rate->seconds()) * from_rate_->samples();
     const Wide divisor = std::gcd(info_.rate->samples(), from_rate_->samples());
+    const Wide each = down / divisor;
     next_ =
-        static_cast<std::uint64_t>(static_cast<Wide>(number) * (up / divisor) / (down / divisor));
+        static_cast<std::uint64_t>((static_cast<Wide>(number) * (up / divisor) + each - 1) / each);
   }
 
   // What the node made.

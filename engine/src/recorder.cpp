@@ -7,6 +7,8 @@
 #include <iterator>
 #include <utility>
 
+#include "spillway/storage/first_calibration.hpp"
+
 namespace spillway {
 
 namespace {
@@ -166,6 +168,7 @@ Chunk Recorder::read_chunk(PerStream& s) {
     return chunk;
   }
   s.log.add(chunk, s.reader.calibrations(chunk.calibrations));
+  if (chunk.count.value > 0) s.calibrations = chunk.calibrations;
   const std::string& name = s.reader.info().name;
   for (const Gap& gap : s.log.take_gaps()) {
     s.unacknowledged.add(gap);
@@ -401,7 +404,10 @@ bool Recorder::go_on() {
   info.streams.clear();
   for (const auto* from : {&streams_, &others_})
     for (const auto& s : *from)
-      if (is_next(s)) info.streams.push_back(s->reader.info());
+      if (is_next(s)) {
+        info.streams.push_back(s->reader.info());
+        begin_with(info.streams.back(), s->reader.calibrations(s->calibrations));
+      }
   note_name();
   const std::string before = sink_->name();
   if (!give_place(info)) {

@@ -77,6 +77,7 @@ class Recorder {
     std::optional<std::size_t> graph_input;      // its number, of a raw stream
     StreamCut until{StreamReader::nowhere, {}};  // not to be read further now
     bool step_due = false;                       // with the next sample a segment begins
+    CalibrationSetId calibrations;               // of the last sample that was read
     StreamLog log;                               // of what was read, be it written or not
     Unacknowledged unacknowledged;
     std::uint64_t not_written = 0;  // of what was read

@@ -15,6 +15,8 @@
 #include "spillway/channels/error.hpp"
 #include "spillway/filters/graph.hpp"
 #include "spillway/filters/graph_snapshot.hpp"
+#include "spillway/storage/calibration_sidecar.hpp"
+#include "spillway/storage/first_calibration.hpp"
 
 namespace spillway {
 
@@ -258,46 +260,16 @@ class Planner {
 
   // Other calibrations, one after the other over those that are there.
   void calibrate(ReplayPlan::Input& in) const {
-    for (const CalibrationRecord& record : options_.calibrations) {
-      if (record.stream != in.info.name) continue;
-      const auto channel = std::ranges::find(in.info.channels, record.channel, &ChannelInfo::name);
-      if (channel == in.info.channels.end())
-        refuse(fmt::format("a calibration is for channel '{}' of '{}', which it does not have",
-                           record.channel, record.stream));
-      const auto c = static_cast<std::size_t>(channel - in.info.channels.begin());
-      const std::uint64_t end = record.to_sample.value_or(UINT64_MAX);
-      if (end <= record.from_sample)
-        refuse(
-            fmt::format("a calibration of '{}' ends at {}, where it begins", record.stream, end));
-      if (!record.unit.empty()) channel->unit = record.unit;
-      if (record.from_sample == 0) channel->calibration = record.calibration;
-      std::vector<CalibrationChange> changes;
-      const auto in_force = [&](std::uint64_t sample) {
-        CalibrationSet set;
-        for (const ChannelInfo& info : in.info.channels) set.push_back(info.calibration);
-        for (const CalibrationChange& change : in.calibrations)
-          if (change.from_sample <= sample) set = change.calibrations;
-        return set;
-      };
-      const auto add = [&](std::uint64_t from) {
-        if (std::ranges::find(changes, from, &CalibrationChange::from_sample) != changes.end())
-          return;
-        CalibrationSet set = in_force(from);
-        if (from >= record.from_sample && from < end) set[c] = record.calibration;
-        changes.push_back({from, std::move(set)});
-      };
-      for (const CalibrationChange& change : in.calibrations) add(change.from_sample);
-      add(record.from_sample);
-      if (record.to_sample) add(end);
-      std::ranges::sort(changes, {}, &CalibrationChange::from_sample);
-      in.calibrations = std::move(changes);
-    }
+    put_in_force(options_.calibrations, in.info, in.calibrations, recording_.path());
   }
 
   void plan_raw(const std::string& name) {
     ReplayPlan::Output output;
     output.raw = input(name);
     output.info = output.raw->info;
+    for (const CalibrationChange& change : output.raw->calibrations)
+      if (change.from_sample <= output.raw->begin.value)
+        begin_with(output.info, change.calibrations);
     plan_.outputs.push_back(std::move(output));
   }
 

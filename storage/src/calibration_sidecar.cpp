@@ -396,14 +396,19 @@ std::vector<std::string> append_calibrations(const std::string& recording,
   const std::string path = calibration_sidecar_of(recording);
   std::vector<CalibrationRecord> added = records;
   std::vector<std::string> remarks;
+  std::vector<CalibrationRecord> before = calibrations_beside(*of, calls);
   for (std::size_t i = 0; i < added.size(); ++i) {
     const std::string where = fmt::format("calibration {} of {}", i + 1, recording);
     check(added[i], where);
-    RecordedStream stream = find(*of, added[i].stream);
+    const RecordedStream& stream = find(*of, added[i].stream);
     const std::string remark =
         remark_on_samples(added[i], stream, of->status != "recording", where);
     if (!remark.empty()) remarks.push_back(remark);
-    put_in_force({added[i]}, stream.info, stream.calibrations, where);
+    StreamInfo info = stream.info;
+    std::vector<CalibrationChange> changes = stream.calibrations;
+    put_in_force(before, info, changes, path);
+    put_in_force({added[i]}, info, changes, where);
+    before.push_back(added[i]);
     if (added[i].added.empty()) added[i].added = utc_now();
     try {
       static_cast<void>(to_json(added[i]).dump());
@@ -415,6 +420,12 @@ std::vector<std::string> append_calibrations(const std::string& recording,
   const File lock = locked(base_of(recording) + ".lock", calls);
   std::vector<CalibrationRecord> all = calibrations_beside(*of, calls);
   all.insert(all.end(), added.begin(), added.end());
+  // Together with those that others appended meanwhile.
+  for (const RecordedStream& stream : of->streams) {
+    StreamInfo info = stream.info;
+    std::vector<CalibrationChange> changes = stream.calibrations;
+    put_in_force(all, info, changes, path);
+  }
   if (all.size() > most_records)
     throw Error(fmt::format("{}: {} records; allowed are {}", path, all.size(), most_records));
   const std::string text = to_text(identity_of(*of), all);
@@ -448,6 +459,15 @@ void put_in_force(const std::vector<CalibrationRecord>& records, StreamInfo& inf
                               record.channel, fmt::join(known, ", ")));
     }
     const auto c = static_cast<std::size_t>(channel - info.channels.begin());
+    const std::uint64_t first = changes.empty() ? 0 : changes.front().from_sample;
+    const std::string& unit = record.unit.empty() ? record.calibration.unit_out : record.unit;
+    if (!unit.empty() && unit != channel->unit && (record.from_sample > first || record.to_sample))
+      throw Error(
+          fmt::format("{}: the calibration of {} of {}/{} is in '{}', and the others are in '{}'; "
+                      "a channel has one unit: give them in '{}', or first one for all samples "
+                      "in '{}'",
+                      where, samples_text(record.from_sample, record.to_sample), info.name,
+                      record.channel, unit, channel->unit, channel->unit, unit));
     Calibration calibration = record.calibration;
     if (calibration.unit_in.empty() && raw_units[c] != "count") calibration.unit_in = raw_units[c];
     const std::uint64_t end = record.to_sample.value_or(std::numeric_limits<std::uint64_t>::max());
@@ -455,9 +475,8 @@ void put_in_force(const std::vector<CalibrationRecord>& records, StreamInfo& inf
     if (record.to_sample) begin_at(end);
     for (auto at = begin_at(record.from_sample); at != changes.end() && at->from_sample < end; ++at)
       at->calibrations[c] = calibration;
-    if (record.from_sample == 0) channel->calibration = calibration;
-    if (!record.unit.empty() || !calibration.unit_out.empty())
-      channel->unit = record.unit.empty() ? calibration.unit_out : record.unit;
+    if (record.from_sample <= first && end > first) channel->calibration = calibration;
+    if (!unit.empty()) channel->unit = unit;
   }
 }
 

@@ -154,8 +154,9 @@ RecordingInfo info_of(const Recording& from, const Selection& selection) {
   info.provenance = from.provenance();
   if (is_from_the_beginning(selection)) info.state = from.state();
   for (const std::size_t stream : streams_of(from, selection))
-    info.streams.push_back(
-        RecordingReader(from, stream, {}, channels_of(from, stream, selection)).info());
+    info.streams.push_back(RecordingReader(from, stream, numbers_of(from, stream, selection),
+                                           channels_of(from, stream, selection))
+                               .info());
   return info;
 }
 

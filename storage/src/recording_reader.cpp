@@ -7,6 +7,7 @@
 
 #include "spillway/channels/error.hpp"
 #include "spillway/channels/sample_type.hpp"
+#include "spillway/storage/first_calibration.hpp"
 #include "stream_at.hpp"
 
 namespace spillway {
@@ -88,9 +89,15 @@ RecordingReader::RecordingReader(const Recording& recording, std::size_t stream,
     end_ = std::max(segments.empty() ? 0 : end_of(segments.back()),
                     gaps.empty() ? 0 : end_of(gaps.back()));
   }
+  const bool cut = range.begin.value > begin_;
   begin_ = std::clamp(range.begin.value, begin_, end_);
   end_ = std::clamp(range.end.value, begin_, end_);
   next_ = begin_;
+  const auto& changes = stream_->calibrations;
+  const auto behind =
+      std::ranges::upper_bound(changes, begin_, {}, &CalibrationChange::from_sample);
+  if (cut && behind != changes.begin())
+    begin_with(info_, calibrations({static_cast<std::uint32_t>(behind - changes.begin())}));
 }
 
 void RecordingReader::seek(SampleNumber number) noexcept {

@@ -29,8 +29,8 @@ record:
 
 CORRECTED = """
 calibrations:
-  - {stream: g, channel: x, calibration: {slope: 2, offset: 1}, reason: gain}
-  - {stream: g, channel: y, from_sample: 1000, to_sample: 3000, calibration: {polynomial: [0, 1, 1]}, unit: mV}
+  - {stream: g, channel: x, calibration: {slope: 2, offset: 1}, unit: mV, reason: gain}
+  - {stream: g, channel: y, from_sample: 1000, to_sample: 3000, calibration: {polynomial: [0, 1, 1]}, unit: V}
 """
 
 
@@ -59,7 +59,8 @@ class Calibrate(Case):
         np.testing.assert_allclose(self.column(path, "c/x"), x, atol=1e-14)
         np.testing.assert_allclose(self.column(path, "c/y"), y, atol=1e-14)
         with h5py.File(path) as f:
-            self.assertEqual(f["entry/c/y"].attrs["units"], b"mV")
+            self.assertEqual(f["entry/c/x"].attrs["units"], b"mV")
+            self.assertEqual(f["entry/c/y"].attrs["units"], b"V")
 
     def test_what_a_node_made_is_in_its_units_already(self):
         corrected = self.write("derived.yaml", "calibrations:\n  - {stream: same, channel: x, calibration: {slope: 2, offset: 0}}\n")
@@ -86,7 +87,7 @@ class Calibrate(Case):
         self.assertEqual(len(text.splitlines()), 4)
         self.assertRegex(text, r"run\.h5\.calibrations\.json: 2 calibrations appended\n")
         self.assertRegex(text, r"g/x, all samples: .*2.*\(gain\), added 20")
-        self.assertRegex(text, r"g/y, samples 1000 to 2999: .* in mV, added 20.*\n  0 \+ 1 x \+ 1 x\^2\n")
+        self.assertRegex(text, r"g/y, samples 1000 to 2999: .* in V, added 20.*\n  0 \+ 1 x \+ 1 x\^2\n")
         self.assertEqual(self.run.read_bytes(), before)
         self.run_spillway("verify", self.run, check=0)
 
@@ -110,14 +111,14 @@ class Calibrate(Case):
         np.testing.assert_allclose(self.column(self.out / "m.h5", "g/x"), self.expected()[0], atol=1e-14)
 
         # info, and a list.
-        self.assertRegex(self.run_spillway("info", self.run, check=0).stdout, r"x: float64, .* by 2 x \+ 1\n(.*\n)*.*y: float64, mV\n")
+        self.assertRegex(self.run_spillway("info", self.run, check=0).stdout, r"x: float64, .* by 2 x \+ 1\n(.*\n)*.*y: float64, V\n")
         self.assertEqual(self.calibrate(self.run, "--list").stdout, text)
         listed = json.loads(self.calibrate(self.run, "--list", "--json").stdout)
         self.assertEqual(listed["file"], f"{self.run}.calibrations.json")
         first, second = listed["calibrations"]
         self.assertEqual((first["stream"], first["channel"], first["from_sample"], first["reason"]), ("g", "x", 0, "gain"))
         self.assertNotIn("to_sample", first)
-        self.assertEqual((second["from_sample"], second["to_sample"], second["unit"]), (1000, 3000, "mV"))
+        self.assertEqual((second["from_sample"], second["to_sample"], second["unit"]), (1000, 3000, "V"))
 
     def test_the_list_shows_all_that_a_record_has(self):
         corrected = self.write("full.yaml", """
@@ -155,6 +156,24 @@ calibrations:
         self.run_spillway("replay", self.run, "--graph", self.graph, "-o", self.out / "c.h5", "-q", check=0)
         np.testing.assert_array_equal(self.column(self.out / "c.h5", "c/x"), self.column(self.run, "g/x"))
         np.testing.assert_allclose(self.column(self.out / "c.h5", "c/y"), self.expected()[1], atol=1e-14)
+
+    def test_a_channel_has_one_unit(self):
+        before = self.run_spillway("info", self.run, check=0).stdout
+        for record in ("to_sample: 100, calibration: {slope: 1000, offset: 0}, unit: mV", "from_sample: 3000, calibration: {slope: 1000, offset: 0, unit_out: mV}"):
+            part = self.write("part.yaml", "calibrations:\n  - {stream: g, channel: y, " + record + "}\n")
+            self.assert_one_line(self.calibrate(self.run, part, check=None), "g/y", "'mV'", "'V'", "one unit", "for all samples")
+            self.assert_one_line(self.run_spillway("replay", self.run, "--complete", "--calibration", part, "-o", self.out / "x.h5", check=None), "one unit")
+        self.assertEqual(self.run_spillway("info", self.run, check=0).stdout, before)
+
+    def test_a_part_begins_with_the_calibration_in_force_there(self):
+        part = self.write("part.yaml", "calibrations:\n  - {stream: g, channel: y, to_sample: 100, calibration: {slope: 2, offset: 0}}\n  - {stream: g, channel: y, from_sample: 2000, calibration: {slope: 3, offset: 0}}\n")
+        self.calibrate(self.run, part)
+        for begin, slope in ((0, "2 x"), (50, "2 x"), (1000, None), (2000, "3 x"), (2500, "3 x")):
+            self.run_spillway("export", self.run, "--channels", "g", "--range", f"#{begin}:#3000", "-o", self.out / "p.h5", "-f", "-q", check=0)
+            with h5py.File(self.out / "p.h5") as f:
+                told = f["entry/g/y"].attrs.get("calibration")
+                self.assertEqual(told.decode() if told is not None else None, slope, begin)
+                self.assertEqual(f["entry/g/y"].attrs["units"], b"V")
 
     def test_a_csv_recording(self):
         path = self.out / "data/run.csv"

@@ -191,6 +191,14 @@ record:
                     np.testing.assert_array_equal(f[f"entry/spillway/{target}/gaps"][field], g["entry/spillway/g/gaps"][field])
 
     @unittest.skipUnless(DATA.is_dir(), f"no recordings at {DATA}")
+    def test_a_range_filtered_has_no_gap_that_is_not_there(self):
+        for begin, every in ((4100, 13), (1, 2), (7, 7), (123, 50)):
+            self.export("-o", self.out / "f.h5", "-f", "-q", "--channels", "g", "--by", "filter", "--range", f"#{begin}:#8000", "--every", every)
+            with h5py.File(self.out / "f.h5") as f:
+                first = -(-begin // every)
+                self.assertEqual(f["entry/spillway/g/segments"]["first_sample"][0], first)
+                self.assertTrue((f["entry/spillway/g/gaps"]["first_sample"] > first).all())
+
     def test_every_recording(self):
         for directory in sorted(p.parent for p in DATA.glob("*/recording.json")):
             with self.subTest(directory.name):

@@ -140,11 +140,11 @@ class Replay(Case):
         run = self.live()
         corrected = self.write("c.yaml", """
 calibrations:
-  - {stream: g, channel: x, from_sample: 5000, to_sample: 6000, calibration: {slope: 2, offset: 1}, unit: mV, reason: gain}
+  - {stream: g, channel: x, from_sample: 5000, to_sample: 6000, calibration: {slope: 2, offset: 1}, reason: gain}
 """)
         self.replay(run, "--complete", "--calibration", corrected, "--outputs", "mean", "-o", self.out / "c.h5")
         with h5py.File(run) as f, h5py.File(self.out / "c.h5") as g:
-            self.assertEqual(g["entry/mean/x"].attrs["units"], b"mV")
+            self.assertEqual(g["entry/mean/x"].attrs["units"], b"V")
             before, after = f["entry/mean/x"][()], g["entry/mean/x"][()]
             row = 5000 - 2 * 17  # two gaps before it
             np.testing.assert_array_equal(before[:row], after[:row])

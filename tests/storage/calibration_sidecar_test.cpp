@@ -91,11 +91,18 @@ TEST_CASE("calibrations that were appended count, and the recording stays as it 
 
   append_calibrations(path, {});
   CHECK_FALSE(exists(calibration_sidecar_of(path)));
-  std::vector<CalibrationRecord> all{slope(5.0, 130, 170), slope(7.0, 165)};
-  all[0].reason = "the sensor was bent";
-  all[1].unit = "kN";
-  append_calibrations(path, {all[0]});
-  append_calibrations(path, {all[1]});
+  std::vector<CalibrationRecord> all{slope(4.0, 0), slope(5.0, 130, 170), slope(7.0, 165)};
+  all[0].unit = all[2].unit = "kN";
+  all[1].reason = "the sensor was bent";
+  // A channel has one unit: that of some samples can't be another, whoever says so.
+  CHECK(contains(message_of([&] { append_calibrations(path, {all[2]}); }),
+                 "samples from 165 on of pump/ch0 is in 'kN', and the others are in 'V'"));
+  CalibrationRecord by_itself = slope(7.0, 0, 150);
+  by_itself.calibration.unit_out = "kN";
+  CHECK(contains(message_of([&] { append_calibrations(path, {by_itself}); }), "one unit"));
+  CHECK_FALSE(exists(calibration_sidecar_of(path)));
+  append_calibrations(path, {all[0], all[1]});
+  append_calibrations(path, {all[2]});
   CHECK(appended_calibrations(path) == all);
   CHECK(contents(path) == before);
   CHECK(verify(path).findings.empty());
@@ -104,7 +111,7 @@ TEST_CASE("calibrations that were appended count, and the recording stays as it 
   const auto got = slopes(with);
   for (std::uint64_t row = 0; row < got.size(); ++row) {
     const std::uint64_t number = with.streams()[0].number(row).value;
-    const double wanted = number >= 165 ? 7.0 : number >= 130 ? 5.0 : number >= 120 ? 3.0 : 2.0;
+    const double wanted = number >= 165 ? 7.0 : number >= 130 ? 5.0 : 4.0;
     REQUIRE(got[row] == Approx(wanted));
   }
   CHECK(with.streams()[0].info.channels[0].unit == "kN");
@@ -166,8 +173,10 @@ TEST_CASE("records in force are as those of each sample one by one would be") {
     CHECK(std::is_sorted(changes.begin(), changes.end(), [](const auto& a, const auto& b) {
       return a.from_sample < b.from_sample;
     }));
+    const std::uint64_t begin = has_rows ? first : 0;
     for (std::size_t c = 0; c < 2; ++c)
-      if (wanted[c][0] >= 10.0) CHECK(slope_of(info.channels[c].calibration) == wanted[c][0]);
+      if (wanted[c][begin] >= 10.0)
+        CHECK(slope_of(info.channels[c].calibration) == wanted[c][begin]);
     if (!has_rows) {
       CHECK(changes.empty());
       continue;

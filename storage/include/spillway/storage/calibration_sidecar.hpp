@@ -16,7 +16,8 @@ namespace spillway {
 
 // From sample `from_sample` of the stream on, to `to_sample` (none: to the end), the channel's
 // calibration is this one, whatever was recorded. Of records that overlap the later in the list
-// counts. `unit` replaces the channel's, which is that of calibrated values.
+// counts. `unit` replaces the channel's, which is that of calibrated values, of all samples: a
+// record of some only can't bring another.
 struct CalibrationRecord {
   std::string stream;
   std::string channel;

@@ -23,7 +23,7 @@ class RecordingReader {
   RecordingReader(const Recording& recording, std::size_t stream, const SampleRange& range = {},
                   const std::vector<std::size_t>& channels = {});
 
-  // Of those channels alone.
+  // Of those channels alone, with the calibrations at the begin of the range.
   [[nodiscard]] const StreamInfo& info() const noexcept { return info_; }
 
   // Copies up to block.frames() samples of every channel; the block is made for info(). As
