@@ -1,9 +1,7 @@
 #include "interrupted_replay.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -169,12 +167,13 @@ void InterruptedReplay::remove_output_part(const Kept& kept) const {
 // Against another one that takes the same at the same time.
 void InterruptedReplay::lock() {
   for (const std::string& path : {part_of(before_), part_of(output_)}) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) continue;
-    const std::shared_ptr<void> closing(nullptr, [fd](void*) { ::close(fd); });
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0)
+    std::FILE* const file = std::fopen(path.c_str(), "re");
+    if (!file) continue;
+    // Not null, which would mean that nothing is locked.
+    const std::shared_ptr<std::FILE> opened(file, std::fclose);
+    if (::flock(::fileno(file), LOCK_EX | LOCK_NB) != 0)
       throw Error(fmt::format("{}: another replay is just going on with it", output_));
-    lock_ = closing;
+    lock_ = opened;
     break;
   }
   // Whoever had it may have come to a checkpoint just now.

@@ -1,6 +1,7 @@
 // What an interrupted replay leaves beside its output, so that it can go on.
 #pragma once
 
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,7 +64,7 @@ class InterruptedReplay {
   std::string resume_;
   std::optional<Kept> taken_;
   bool made_way_ = false;
-  std::shared_ptr<void> lock_;  // of the part that is taken, whatever its name
+  std::shared_ptr<std::FILE> lock_;  // of the part that is taken, whatever its name
 };
 
 }  // namespace spillway::apps

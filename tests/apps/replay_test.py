@@ -294,6 +294,17 @@ calibrations:
         self.assert_equal_to_the_bit(run, x, DERIVED)
         self.assert_one_line(self.replay(*arguments, "--resume", "-f", check=None), "no interrupted replay")
 
+    def test_goes_on_on_one_thread_before_any_checkpoint_of_its_own(self):
+        run = self.live()
+        before = self.files()
+        graph = self.write("m.yaml", "graph:\n  - {id: m, type: moving_average, input: g, window: 16}\n")
+        for name in ("x.h5", "x.csv"):
+            arguments = (run, "--graph", graph, "-o", self.out / name)
+            self.interrupt(self.out / f"{name}.resume", signal.SIGKILL, *arguments, "--speed", 1)
+            self.replay(*arguments, "--resume", "--threads", 1)
+            self.run_spillway("verify", self.out / name, check=0)
+        self.assertEqual(self.files(), sorted([*before, "m.yaml", "x.csv", "x.csv-metadata.json", "x.h5"]))
+
     def test_an_interrupted_csv_goes_on(self):
         run, x = self.live("400 s"), self.out / "x.csv"
         arguments = (run, "--outputs", "low", "-o", x)
