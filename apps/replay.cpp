@@ -120,11 +120,14 @@ const char* mode_of(const ReplayOptions& options) {
   return options.mode == ReplayOptions::Mode::complete ? "complete" : "as live";
 }
 
-// From the first sample to the last, of whichever stream lasts longest.
-double data_seconds(const Recording& recording, const TimeRange& times) {
+// From the first sample to the last, of whichever stream lasts longest of those that are read.
+// Another one may be damaged.
+double data_seconds(const Recording& recording, const ReplayOptions& options) {
+  ReplayedStreams read = replayed_streams(recording, options);
+  read.inputs.merge(read.copied);
   double longest = 0.0;
-  for (std::size_t i = 0; i < recording.streams().size(); ++i) {
-    const RowRange part = rows(recording, i, times);
+  for (const std::size_t i : read.inputs) {
+    const RowRange part = rows(recording, i, options.times);
     if (part.count() == 0) continue;
     Time first{}, last{};
     recording.read_times(i, part.begin, {&first, 1});
@@ -210,7 +213,7 @@ Run run_replay(const Recording& recording, Sink& sink, const ReplayOptions& opti
     return !StopOnSignals::requested();
   });
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  run.data_seconds = data_seconds(recording, options.times);
+  run.data_seconds = data_seconds(recording, options);
   return run;
 }
 
@@ -393,6 +396,8 @@ int replay_recording(const ReplayArguments& arguments) {
     throw Error(fmt::format("{}; with more room, --resume goes on", error.what()));
   } catch (...) {
     progress.clear();
+    // What one that goes on has come to is no worse than what it began with, which is gone.
+    if (kept && arguments.resume) throw;
     output.abandon();
     if (kept)
       interrupted.forget();

@@ -598,6 +598,16 @@ ReplayPlan plan_replay(const Recording& recording, const ReplayOptions& options,
   return Planner(recording, options, most_parts).plan();
 }
 
+ReplayedStreams replayed_streams(const Recording& recording, const ReplayOptions& options) {
+  const ReplayPlan plan = plan_replay(recording, options, 1);
+  ReplayedStreams streams;
+  for (const ReplayPlan::Part& part : plan.parts)
+    for (const ReplayPlan::Input& in : part.inputs) streams.inputs.insert(in.stream);
+  for (const ReplayPlan::Output& output : plan.outputs)
+    if (output.raw) streams.copied.insert(output.raw->stream);
+  return streams;
+}
+
 std::set<std::string> recorded_nodes(const Recording& recording) {
   return nodes_of(recorded_graph(recording, {}));
 }

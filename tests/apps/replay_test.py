@@ -400,6 +400,27 @@ calibrations:
         self.replay(run, "-o", self.out / "y.h5", "--complete")
         self.assert_equal_to_the_bit(self.out / "y.h5", x, DERIVED)
 
+    def test_a_damaged_input_costs_no_progress(self):
+        run, x = self.live("200 s"), self.out / "x.h5"
+        arguments = (run, "-o", x)
+        self.interrupt(self.out / "x.h5.resume", signal.SIGKILL, *arguments, "--speed", 20)
+        good = run.read_bytes()
+        bad = bytearray(good)
+        with h5py.File(run) as f:
+            column = f["entry/g/x"].id
+            bad[column.get_chunk_info(column.get_num_chunks() - 1).byte_offset + 1000] ^= 0x10
+        run.write_bytes(bad)
+        # The slow one comes to a checkpoint of its own before it comes to the damage.
+        for options, own in ((("--threads", 1), False), (("--threads", 2, "--speed", 40), True), (("--threads", 1), False)):
+            self.assert_one_line(self.replay(*arguments, "--resume", *options, check=None), "run.h5", "g/x")
+            self.assertFalse(x.exists())
+            self.assertEqual((self.out / "x.h5.part").exists(), own)
+        run.write_bytes(good)
+        self.replay(*arguments, "--resume")
+        self.run_spillway("verify", x, check=0)
+        self.assert_equal_to_the_bit(run, x, DERIVED)
+        self.assertEqual([n for n in self.files() if n.startswith("x")], ["x.h5"])
+
     def test_nobody_goes_on_with_another_file_of_others(self):
         x, npy = self.out / "x.h5", self.out / "in.npy"
         values = np.random.default_rng(1).normal(size=60_000)
@@ -549,6 +570,24 @@ class Recordings(Case):
                         group = f[f"entry/{s['name']}_mean"]
                         for name in [n for n in group if n != "time"][:10]:
                             np.testing.assert_array_equal(bits(group[name][()]), bits(g[f"entry/{s['name']}_mean/{name}"][()]))
+
+    def test_a_damaged_stream_that_is_not_needed_does_no_harm(self):
+        run = self.out / "flight.h5"
+        self.run_spillway("export", DATA / "flight_px4_small/recording.json", "-o", run, "-q", check=0)
+        graph = self.write("g.yaml", "graph:\n  - {id: mean, type: moving_average, input: sensor_combined_0, window: 5}\n")
+        self.run_spillway("replay", run, "--graph", graph, "-o", self.out / "good.h5", check=0)
+        with h5py.File(run) as f:
+            times = f["entry/airspeed_0/time_ns"].id
+            chunk = times.get_chunk_info(0)
+        content = bytearray(run.read_bytes())
+        for byte in range(chunk.size):
+            content[chunk.byte_offset + byte] ^= 0x10
+        run.write_bytes(content)
+        self.run_spillway("verify", run, check=1)
+        self.run_spillway("replay", run, "--graph", graph, "-o", self.out / "x.h5", check=0)
+        with h5py.File(self.out / "good.h5") as f, h5py.File(self.out / "x.h5") as g:
+            for name in f["entry/mean"]:
+                np.testing.assert_array_equal(f[f"entry/mean/{name}"][()], g[f"entry/mean/{name}"][()])
 
     @unittest.skipUnless((REFERENCE / "index.json").is_file(), f"no reference vectors at {REFERENCE}")
     def test_reference_vectors_of_recordings(self):

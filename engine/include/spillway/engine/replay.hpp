@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -66,6 +67,15 @@ struct ReplayOptions {
 // in engineering units. Throws Error naming the recording and the line if a line of its log is
 // none.
 [[nodiscard]] std::set<std::string> recorded_nodes(const Recording& recording);
+
+// What a replay with these options reads: streams of the recording, by their index.
+struct ReplayedStreams {
+  std::set<std::size_t> inputs;  // of the nodes that it takes to make the outputs
+  std::set<std::size_t> copied;  // beside
+};
+// Throws Error as replay() does, for options that contradict each other or the recording.
+[[nodiscard]] ReplayedStreams replayed_streams(const Recording& recording,
+                                               const ReplayOptions& options);
 
 struct ReplayProgress {
   std::uint64_t samples_done = 0;  // frames times channels of the raw streams, read
