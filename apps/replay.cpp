@@ -14,7 +14,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <variant>
 #include <vector>
@@ -42,27 +41,16 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Whether the graph has that stream as an input; of no graph, whatever there is.
-bool reads(const std::optional<GraphSpec>& graph, const std::string& stream) {
-  if (!graph) return true;
-  const auto names = [&](std::string_view input) {
-    constexpr std::string_view raw = "raw(";
-    if (input.starts_with(raw)) input = input.substr(raw.size());
-    return input.substr(0, input.find_first_of("/)")) == stream;
-  };
-  return std::ranges::any_of(
-      graph->nodes, [&](const NodeSpec& node) { return std::ranges::any_of(node.inputs, names); });
-}
-
-// One time for all streams that are read, as they are side by side.
+// One time for all streams that the graph reads, as they are side by side; those that are copied
+// beside it have the same. `options`: still without it.
 TimeRange times_of(const Recording& recording, const std::string& text,
-                   const std::optional<GraphSpec>& graph, const std::vector<std::string>& outputs) {
+                   const ReplayOptions& options) {
   const RangeArgument range = range_argument(text);
+  ReplayedStreams read = replayed_streams(recording, options);
   std::optional<TimeRange> all;
   std::string first;
-  for (std::size_t i = 0; i < recording.streams().size(); ++i) {
+  for (const std::size_t i : read.inputs.empty() ? read.copied : read.inputs) {
     const std::string& name = recording.streams()[i].info.name;
-    if (!reads(graph, name)) continue;
     const TimeRange one = times(recording, i, range);
     if (all && *all != one)
       throw Error(
@@ -73,13 +61,9 @@ TimeRange times_of(const Recording& recording, const std::string& text,
     all = one;
   }
   const TimeRange result = all.value_or(TimeRange{});
-  std::uint64_t found = 0;
-  for (std::size_t i = 0; i < recording.streams().size(); ++i) {
-    const std::string& name = recording.streams()[i].info.name;
-    if (reads(graph, name) || std::ranges::find(outputs, name) != outputs.end())
-      found += rows(recording, i, result).count();
-  }
-  if (found == 0)
+  read.inputs.merge(read.copied);
+  if (std::ranges::all_of(read.inputs,
+                          [&](std::size_t i) { return rows(recording, i, result).count() == 0; }))
     throw Error(fmt::format("{}: range '{}': no sample lies in it", recording.path(), text));
   return result;
 }
@@ -105,11 +89,11 @@ ReplayOptions options_of(const Recording& recording, const ReplayArguments& argu
     refuse_as_live("--calibration");
     options.calibrations = read_calibrations(arguments.calibration);
   }
+  options.outputs = arguments.outputs;
   if (!arguments.range.empty()) {
     refuse_as_live("--range");
-    options.times = times_of(recording, arguments.range, options.graph, arguments.outputs);
+    options.times = times_of(recording, arguments.range, options);
   }
-  options.outputs = arguments.outputs;
   options.threads = arguments.threads;
   options.speed = arguments.speed;
   return options;

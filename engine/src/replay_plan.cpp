@@ -386,7 +386,9 @@ class Planner {
   // A recording that begins in mid-run needs the state of the graph there.
   void look_at_beginning(const ReplayPlan::Part& part, const Names& wanted) {
     for (const ReplayPlan::Input& in : part.inputs) {
-      if (in.begin.value == 0) continue;
+      // From the beginning, or nothing of it in the part of the time that is asked for.
+      if (in.begin.value == 0 || in.begin.value >= end_of(recording_.streams()[in.stream]))
+        continue;
       const std::string what = fmt::format(
           "'{}' begins at sample {}, and the state of the graph there is not in the "
           "recording",

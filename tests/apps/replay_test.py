@@ -205,6 +205,21 @@ calibrations:
         self.replay(self.out / "plain.npy", "--rate", 1000, "--unit", "V", "--graph", plain, *out)
         self.run_spillway("verify", self.out / "x.h5", check=0)
 
+    def test_a_range_in_which_nothing_lies_that_is_read(self):
+        self.record(LIVE.format(duration="3 s", format="h5").replace("duration: 3 s", "duration: 1 s", 1), "-q")
+        run = self.out / "data/run.h5"
+        out = ("-o", self.out / "x.csv")
+        graph = self.write("g.yaml", "graph:\n  - {id: m, type: moving_average, input: g, window: 4}\n  - {id: n, type: moving_average, input: h, window: 4}\n")
+        for arguments in (("--complete", "--outputs", "low"), ("--complete", "--outputs", "g"), ("--graph", graph, "--outputs", "m")):
+            for text in ("2:3", "#1000:"):
+                self.assert_one_line(self.replay(run, *arguments, "--range", text, *out, check=None), f"run.h5: range '{text}'", "no sample")
+        # What is not read beside it is not looked at.
+        self.replay(run, "--complete", "--outputs", "hz", "--range", "#500:", *out)
+        # One that has samples there is enough, and nothing untrue is told of the other.
+        both = self.replay(run, "--complete", "--outputs", "low,hz", "--range", "2:3", "-o", self.out / "x.h5")
+        self.assertNotIn("'g' begins", both.stderr)
+        self.assertIn("'h' begins at sample 500", both.stderr)
+
     def test_losses_that_the_log_tells_are_replayed(self):
         # The raw stream of a derived one that was recorded without it.
         self.record(LIVE.format(duration="3 s", format="h5").replace("{path: run.h5}", "{path: run.h5, streams: [g, low]}"), "-q")
