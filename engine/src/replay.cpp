@@ -128,16 +128,16 @@ std::size_t threads_of(const ReplayOptions& options) {
   return std::min(options.threads > 0 ? options.threads : cores, most_threads);
 }
 
-[[noreturn]] void refuse_checkpoint(const std::string& why) {
-  throw Error("the checkpoint of a replay " + why);
+[[noreturn]] void refuse_checkpoint(const Sink& sink, const std::string& why) {
+  throw Error(fmt::format("{}: the checkpoint of a replay {}", sink.name(), why));
 }
 
-Json checkpoint_of(const ReplayOptions& options) {
+Json checkpoint_of(const ReplayOptions& options, const Sink& sink) {
   if (!options.resume) return {};
   Json json = Json::from_cbor(options.resume->checkpoint, true, false);
   if (!json.is_object() || !json.contains("format") || json["format"] != checkpoint_format ||
       !json.contains("most_parts") || !json["most_parts"].is_number_unsigned())
-    refuse_checkpoint("is damaged, or of another version");
+    refuse_checkpoint(sink, "is damaged, or of another version");
   return json;
 }
 
@@ -170,7 +170,7 @@ class Replay {
         options_(options),
         go_on_(go_on),
         threads_(threads_of(options)),
-        checkpoint_(checkpoint_of(options)),
+        checkpoint_(checkpoint_of(options, sink)),
         most_parts_(options.resume ? checkpoint_.value("most_parts", std::size_t{1}) : threads_),
         plan_(in_blocks(plan_replay(recording, options, most_parts_), sink, options.speed)),
         sink_(sink),
@@ -372,23 +372,32 @@ class Replay {
     if (!options_.resume->output) throw Error("a replay can't go on without what it had written");
     try {
       if (checkpoint_.at("identity") != identity(plan_.provenance))
-        refuse_checkpoint("is of another recording, graph or other options");
+        refuse_checkpoint(sink_, "is of another recording, graph or other options");
       const Json& outputs = checkpoint_.at("outputs");
       const Json& tasks = checkpoint_.at("tasks");
       if (outputs.size() != ends_.size() || tasks.size() != tasks_.size())
-        refuse_checkpoint("is of other outputs");
+        refuse_checkpoint(sink_, "is of other outputs");
       for (std::size_t o = 0; o < ends_.size(); ++o) {
         if (outputs[o].at(0).get<std::string>() != plan_.outputs[o].info.name)
-          refuse_checkpoint("is of other outputs");
+          refuse_checkpoint(sink_, "is of other outputs");
         ends_[o] = {outputs[o].at(1).get<std::uint64_t>()};
       }
       for (std::size_t t = 0; t < tasks_.size(); ++t) {
         const auto& bytes = tasks[t].get_binary();
         states_[t] = {bytes.begin(), bytes.end()};
-        tasks_[t]->load(states_[t]);
+        load(t);
       }
     } catch (const Json::exception&) {
-      refuse_checkpoint("is damaged");
+      refuse_checkpoint(sink_, "is damaged");
+    }
+  }
+
+  // A task knows no name.
+  void load(std::size_t task) {
+    try {
+      tasks_[task]->load(states_[task]);
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: {}", sink_.name(), error.what()));
     }
   }
 

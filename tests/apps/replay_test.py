@@ -288,7 +288,7 @@ calibrations:
         other = self.write("other.yaml", "graph:\n  - {id: low, type: moving_average, input: g, window: 16}\n")
         left = self.state()
         for refused in (("--graph", other), ("--outputs", "low"), ("--complete",)):
-            self.assert_one_line(self.replay(*arguments, *refused, "--resume", check=None), "checkpoint")
+            self.assert_one_line(self.replay(*arguments, *refused, "--resume", check=None), f"{x}: the checkpoint")
             self.assertEqual(self.state(), left)
         x.write_bytes(b"of others")
         self.assert_one_line(self.replay(*arguments, "--resume", check=None), "x.h5: exists already", "--force")
