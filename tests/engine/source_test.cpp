@@ -171,13 +171,32 @@ TEST_CASE("this machine's timing and load: every period is a sample or a missing
   Engine engine;
   add_source(engine, TimingJitter{.name = "timing", .period = 1ms, .duration = 300ms});
   add_source(engine, MachineLoad{.name = "load", .period = 20ms, .duration = 300ms});
+  const auto before = std::chrono::system_clock::now();
   CHECK(record_to(engine, directory / "a.h5").errors.empty());
+  const auto after = std::chrono::system_clock::now();
   const Recording recording = Recording::open(directory / "a.h5");
   const RecordedStream& timing = recording.streams()[recording.find("timing")];
   const RecordedStream& load = recording.streams()[recording.find("load")];
   CHECK(accounts_for_everything(timing));
   CHECK(timing.counts.produced == 300);
   CHECK(load.counts.produced == 15);
+  // To the precision of the wall clock, though the origin is a whole second.
+  for (const RecordedStream* s : {&timing, &load}) {
+    REQUIRE_FALSE(s->segments.empty());
+    REQUIRE(s->anchors.size() == 1);
+    CHECK(s->info.origin.text.size() == std::string("2018-06-21T18:21:56").size());
+    const auto since_1970 =
+        time_between({Origin::Kind::utc, "1970-01-01T00:00:00"}, s->info.origin);
+    REQUIRE(since_1970);
+    const Segment& first = s->segments[0];
+    CHECK(first.clock_sample == 0);
+    CHECK(s->anchors[0].time.count() == first.clock_ns);
+    const Time time = *since_1970 + Time(first.clock_ns);
+    CHECK(time > before.time_since_epoch());
+    CHECK(time < after.time_since_epoch());
+    // The run takes 300 ms, of which sample 0 is the first.
+    CHECK(time < after.time_since_epoch() - 200ms);
+  }
   REQUIRE(timing.rows > 0);
   std::vector<std::int32_t> ns(timing.rows);
   std::vector<double> us(timing.rows);
