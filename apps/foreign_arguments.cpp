@@ -33,6 +33,7 @@ Foreign foreign(const ForeignArguments& arguments) {
                                                                       {"min", 60.0},
                                                                       {"h", 3600.0},
                                                                       {"d", 86400.0}}};
+  if (arguments.time_unit.empty()) return result;
   for (const auto& [name, seconds] : units)
     if (arguments.time_unit == name) {
       result.time_unit_s = seconds;

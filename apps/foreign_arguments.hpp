@@ -13,7 +13,7 @@ struct ForeignArguments {
   std::string unit = "1";
   std::string separator;  // one character, or "tab"; empty: found out
   std::string decimal;    // "." or ","; empty: found out
-  std::string time_unit = "s";
+  std::string time_unit;  // empty: as the table says, else s
 };
 
 // Throws Error that names the option and what is allowed.

@@ -60,8 +60,9 @@ CLI::Option* add_foreign_options(CLI::App& command, spillway::apps::ForeignArgum
       ->group(group);
   command
       .add_option("--time-unit", arguments.time_unit,
-                  "of numbers in the first column of a table: s, ms, us, ns, min, h, d")
-      ->capture_default_str()
+                  "of numbers in the first column of a table: s, ms, us, ns, min, h, d; default: as "
+                  "its name says, else s")
+      ->check(not_empty)
       ->group(group);
   return command
       .add_option(rate_name, rate,

@@ -50,7 +50,7 @@ void require_left_open(const std::string& path, const Foreign& how,
   check(unit, "a unit", how.unit != by_default.unit);
   check(separator, "a separator", how.separator != by_default.separator);
   check(decimal, "a decimal", how.decimal != by_default.decimal);
-  check(time_unit, "a unit of times", how.time_unit_s != by_default.time_unit_s);
+  check(time_unit, "a unit of times", how.time_unit_s.has_value());
 }
 
 bool is_of_others(const std::string& path, FileCalls& calls) {

@@ -260,10 +260,13 @@ void TableRecording::choose_times(const Foreign& how, const std::string& first_r
     return;
   }
   times_ = Times::plain;
-  time_unit_s_ = how.time_unit_s;
-  if (const double told = headings_.empty() ? 0.0 : table::time_unit_of(headings_[0]);
-      told > 0.0 && how.time_unit_s == Foreign{}.time_unit_s)
+  if (const double told = headings_.empty() ? 0.0 : table::time_unit_of(headings_[0]); told > 0.0) {
+    require_left_open(path, how, {names, unit, separator, decimal},
+                      "its header says the unit of its times");
     time_unit_s_ = told;
+  } else {
+    time_unit_s_ = how.time_unit_s.value_or(1.0);
+  }
   try {
     time_unit_ = decimal_fraction(time_unit_s_);
   } catch (const Error& error) {

@@ -302,6 +302,7 @@ record: [{path: t.csv}]
         array = self.put("t.npy", npy(VALUES))
         dates = self.put("dates.csv", "2026-01-01T00:00:00Z,1\n2026-01-01T00:00:01Z,2\n2026-01-01T00:00:02Z,3\n")
         united = self.put("united.csv", "time [s],x [V]\n0,1\n1,2\n2,3\n")
+        minutes = self.put("minutes.csv", "time [min],x\n0,1\n1,2\n2,3\n")
         ours = self.out / "ours.h5"
         self.run_spillway("export", united, "-o", ours, "-q", check=0)
         for name in ("ours.csv", "ours.npy"):
@@ -309,7 +310,8 @@ record: [{path: t.csv}]
         made_here = [("--rate", 10), ("--unit", "V"), ("--separator", ","), ("--decimal", "."), ("--time-unit", "ms")]
         cases = [(self.out / name, option, "made by Spillway") for name in ("ours.h5", "ours.csv", "ours.npy") for option in made_here]
         cases += [(wave, option, "a WAVE file") for option in made_here[2:]] + [(array, ("--rate", 10, *option), "a NumPy file") for option in made_here[2:]]
-        cases += [(dates, ("--time-unit", "ms"), "dates"), (united, ("--unit", "mV"), "says the unit of each channel")]
+        cases += [(path, ("--time-unit", unit), why) for unit in ("s", "ms") for path, why in ((ours, "made by Spillway"), (wave, "a WAVE file"), (dates, "dates"), (united, "says the unit of its times"), (minutes, "says the unit of its times"))]
+        cases += [(array, ("--rate", 10, "--time-unit", "s"), "a NumPy file"), (united, ("--unit", "mV"), "says the unit of each channel")]
         before = sorted(os.listdir(self.out))
         for path, option, why in cases:
             with self.subTest(path=path.name, option=option):
@@ -326,7 +328,7 @@ record: [{path: t.csv}]
         before = sorted(os.listdir(self.out))
         for option, value, part in [
             ("--rate", "0", "above 0"), ("--rate", "-5", "above 0"), ("--rate", "nan", "above 0"), ("--rate", "fast", "fast"), ("--rate", "1e300", "1e12 Hz"),
-            ("--separator", "x", "--separator 'x'"), ("--decimal", "x", "--decimal 'x'"), ("--time-unit", "y", "--time-unit 'y'"),
+            ("--separator", "x", "--separator 'x'"), ("--decimal", "x", "--decimal 'x'"), ("--time-unit", "y", "--time-unit 'y'"), ("--time-unit", "", "--time-unit"),
         ]:
             for result in self.both(path, option, value):
                 with self.subTest(option=option, value=value):

@@ -197,6 +197,21 @@ TEST_CASE("times are taken exactly") {
   CHECK(contains(TextTable::refused("time,x\n0,1\n", ticks), "unit of its times"));
 }
 
+TEST_CASE("a unit of times is given only where the file does not say it, be it the same") {
+  for (const double seconds : {1.0, 60.0, 1e-3}) {
+    OpenOptions given;
+    given.foreign.time_unit_s = seconds;
+    CHECK(TextTable("time,x\n0,1\n7,2\n", given).times().at(1) ==
+          Time(std::llround(7e9 * seconds)));
+    for (const std::string text : {"time [min],x\n0,1\n1,2\n", "time_s,x\n0,1\n1,2\n"})
+      CHECK(contains(TextTable::refused(text, given),
+                     "its header says the unit of its times; a unit of times can't be given"));
+    CHECK(contains(TextTable::refused("d,x\n2016-03-01,1\n", given), "can't be given"));
+    given.foreign.rate = Rate(1, 1);
+    CHECK(contains(TextTable::refused("x\n0\n1\n", given), "a unit of times can't be given"));
+  }
+}
+
 TEST_CASE("dates are times from the first one") {
   const TextTable utc("date,x\n2018-06-21T18:21:56.25Z,1\n2018-06-21T20:21:57+02:00,2\n");
   CHECK(utc.stream().info.origin == Origin{Origin::Kind::utc, "2018-06-21T18:21:56"});

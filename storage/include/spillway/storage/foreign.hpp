@@ -23,8 +23,9 @@ struct Foreign {
   // Of tables. 0: found out from the first lines: one of , ; tab, and '.' or ','.
   char separator = 0;
   char decimal = 0;
-  // The unit of the first column of a table that holds plain numbers as times: 1 is seconds.
-  double time_unit_s = 1.0;
+  // The unit of the first column of a table that holds plain numbers as times, in seconds; empty:
+  // as its heading says, else seconds.
+  std::optional<double> time_unit_s = {};
 };
 
 // Thrown where a file leaves open what Foreign can say, so that a program can tell how to say it.
