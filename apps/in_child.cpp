@@ -24,9 +24,8 @@ namespace {
 
 constexpr char result_mark = 'R';
 constexpr char error_mark = 'E';
-constexpr char no_rate_mark = 'T';       // LeftOpen
-constexpr char no_separator_mark = 'S';  // LeftOpen
-constexpr char not_open_mark = 'G';      // NotLeftOpen; what is given follows as a digit
+constexpr char left_open_mark = 'L';  // LeftOpen; what is needed follows as a digit
+constexpr char not_open_mark = 'G';   // NotLeftOpen; what is given follows as a digit
 
 std::atomic<pid_t> child_to_end{0};
 static_assert(std::atomic<pid_t>::is_always_lock_free);
@@ -69,7 +68,8 @@ class SignalsToChild {
   } catch (const std::bad_alloc&) {
     text = std::string(1, error_mark) + "out of memory";
   } catch (const LeftOpen& error) {
-    text = error.needed() == LeftOpen::Needed::rate ? no_rate_mark : no_separator_mark;
+    text = left_open_mark;
+    text += static_cast<char>('0' + static_cast<int>(error.needed()));
     text += error.what();
   } catch (const NotLeftOpen& error) {
     text = not_open_mark;
@@ -133,9 +133,8 @@ ChildResult in_child(const std::string& path, const std::function<ChildResult()>
         fmt::format("{}: reading it ended by {}: the HDF5 library crashed on it, it is damaged "
                     "(or there was no memory left)",
                     path, words_of(wait_status)));
-  if (text[0] == no_rate_mark) throw LeftOpen(LeftOpen::Needed::rate, text.substr(1));
-  if (text[0] == no_separator_mark)
-    throw LeftOpen(LeftOpen::Needed::separator_or_decimal, text.substr(1));
+  if (text[0] == left_open_mark)
+    throw LeftOpen(static_cast<LeftOpen::Needed>(text.at(1) - '0'), text.substr(2));
   if (text[0] == not_open_mark)
     throw NotLeftOpen(static_cast<NotLeftOpen::Given>(text.at(1) - '0'), text.substr(2));
   if (text[0] == error_mark) throw Error(text.substr(1));

@@ -59,9 +59,10 @@ CLI::Option* add_foreign_options(CLI::App& command, spillway::apps::ForeignArgum
   command.add_option("--decimal", arguments.decimal, "of tables: . or ,; default: found out")
       ->group(group);
   command
-      .add_option("--time-unit", arguments.time_unit,
-                  "of numbers in the first column of a table: s, ms, us, ns, min, h, d; default: as "
-                  "its name says, else s")
+      .add_option(
+          "--time-unit", arguments.time_unit,
+          "of numbers in the first column of a table: s, ms, us, ns, min, h, d; default: as "
+          "its name says, else s")
       ->check(not_empty)
       ->group(group);
   return command
@@ -79,7 +80,9 @@ int checked_output(int status) {
 
 // What the library asks for, as it is called here.
 const char* option_for(spillway::LeftOpen::Needed needed, const char* rate_option) {
-  return needed == spillway::LeftOpen::Needed::rate ? rate_option : "--separator or --decimal";
+  using enum spillway::LeftOpen::Needed;
+  if (needed == time_unit) return "--time-unit";
+  return needed == rate ? rate_option : "--separator or --decimal";
 }
 
 const char* option_for(spillway::NotLeftOpen::Given given, const char* rate_option) {

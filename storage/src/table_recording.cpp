@@ -260,10 +260,20 @@ void TableRecording::choose_times(const Foreign& how, const std::string& first_r
     return;
   }
   times_ = Times::plain;
-  if (const double told = headings_.empty() ? 0.0 : table::time_unit_of(headings_[0]); told > 0.0) {
+  const table::TimeUnit told =
+      headings_.empty() ? table::TimeUnit{} : table::time_unit_of(headings_[0]);
+  if (told.seconds > 0.0) {
     require_left_open(path, how, {names, unit, separator, decimal},
                       "its header says the unit of its times");
-    time_unit_s_ = told;
+    time_unit_s_ = told.seconds;
+  } else if (told.is_said && !how.time_unit_s) {
+    throw LeftOpen(
+        LeftOpen::Needed::time_unit,
+        fmt::format(
+            "{}: line {}: the unit of times in '{}' is not understood; allowed are s, ms, us, "
+            "ns, min, h, d and their names, as in 'time [ms]'; give the unit of its times, "
+            "or the rate if its first column holds samples",
+            path, header_line_, shown(headings_[0].text)));
   } else {
     time_unit_s_ = how.time_unit_s.value_or(1.0);
   }

@@ -26,6 +26,68 @@ std::string lower(std::string_view text) {
   return result;
 }
 
+// The singular of a word; "s", "ms" and "us" are none.
+std::string singular(std::string word) {
+  if (word.size() > 2 && word.ends_with('s') && word[word.size() - 2] != 's') word.pop_back();
+  return word;
+}
+
+// 0: not known. "Ms" is a million seconds, or 1 ms.
+double unit_seconds(std::string_view text) {
+  if (text == "Ms") return 0.0;
+  std::string unit = lower(text);
+  if (unit.starts_with("in ")) unit = std::string(trimmed(std::string_view(unit).substr(3)));
+  if (unit.ends_with('.')) unit.pop_back();
+  struct Known {
+    std::string_view name;
+    double seconds;
+  };
+  static constexpr std::array known{
+      Known{"s", 1.0},          Known{"sec", 1.0},         Known{"second", 1.0},
+      Known{"ms", 1e-3},        Known{"msec", 1e-3},       Known{"millisecond", 1e-3},
+      Known{"us", 1e-6},        Known{"usec", 1e-6},       Known{"microsecond", 1e-6},
+      Known{"\xC2\xB5s", 1e-6}, Known{"\xCE\xBCs", 1e-6},  Known{"\xC2\xB5sec", 1e-6},
+      Known{"ns", 1e-9},        Known{"nsec", 1e-9},       Known{"nanosecond", 1e-9},
+      Known{"min", 60.0},       Known{"minute", 60.0},     Known{"h", 3600.0},
+      Known{"hr", 3600.0},      Known{"hour", 3600.0},     Known{"d", 86400.0},
+      Known{"day", 86400.0},    Known{"\xCE\xBCsec", 1e-6}};
+  const auto* found = std::ranges::find(known, unit, &Known::name);
+  if (found == known.end()) found = std::ranges::find(known, singular(unit), &Known::name);
+  return found == known.end() ? 0.0 : found->seconds;
+}
+
+// Words of times that are no unit here: they are not taken for seconds.
+bool is_other_unit(const std::string& word) {
+  static constexpr std::array<std::string_view, 13> others{
+      "fs", "femtosecond", "ps",        "psec",  "picosecond", "ks",  "tick",
+      "wk", "week",        "fortnight", "month", "yr",         "year"};
+  const auto is = [](std::string_view text) {
+    return std::ranges::find(others, text) != others.end();
+  };
+  return word == "Ms" || is(lower(word)) || is(singular(lower(word)));
+}
+
+// Of letters: "time_ms", "Time, ms", "time/ms" and "timeMs" are two each. In the last, the second
+// begins as words do, so it is given in lower case.
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words;
+  const auto is_upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto is_lower = [](char c) { return c >= 'a' && c <= 'z'; };
+  bool in_word = false, is_behind = false;  // behind a word without a space
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool is_letter = is_upper(c) || is_lower(c) || (c & 0x80) != 0;
+    const bool begins = is_letter && in_word && is_upper(c) && is_lower(text[i - 1]);
+    if (is_letter && (!in_word || begins)) {
+      words.emplace_back();
+      is_behind = begins;
+    }
+    if (is_letter) words.back() += is_behind ? lower({&c, 1})[0] : c;
+    in_word = is_letter;
+  }
+  return words;
+}
+
 bool is_sample(std::string_view cell, char decimal, bool first) {
   return number(cell, decimal) || (first && date(cell));
 }
@@ -245,7 +307,7 @@ Heading heading_of(std::string_view cell) {
   std::string text(trimmed(cell));
   for (std::size_t at = 0; (at = text.find("\"\"", at)) != std::string::npos; ++at)
     text.erase(at, 1);
-  Heading heading{text, ""};
+  Heading heading{text, "", text};
   const char close = text.empty() ? '\0' : text.back();
   if (close != ']' && close != ')') return heading;
   const std::size_t open = text.rfind(close == ']' ? '[' : '(');
@@ -254,37 +316,29 @@ Heading heading_of(std::string_view cell) {
   const std::string_view unit =
       trimmed(std::string_view(text).substr(open + 1, text.size() - open - 2));
   if (name.empty() || unit.empty()) return heading;
-  return {std::string(name), std::string(unit)};
+  return {std::string(name), std::string(unit), text};
 }
 
-double time_unit_of(const Heading& heading) {
-  std::string unit = heading.unit;
-  if (unit.empty()) {
-    const std::size_t at = heading.name.rfind('_');
-    if (at != std::string::npos) unit = heading.name.substr(at + 1);
-  }
-  unit = lower(unit);
-  if (unit.ends_with('s') && (unit.starts_with("sec") || unit.starts_with("min") ||
-                              unit.starts_with("hour") || unit.starts_with("day")))
-    unit.pop_back();
-  struct Known {
-    std::string_view name;
-    double seconds;
-  };
-  static constexpr std::array known{
-      Known{"s", 1.0},          Known{"sec", 1.0},    Known{"second", 1.0},
-      Known{"ms", 1e-3},        Known{"us", 1e-6},    Known{"\xC2\xB5s", 1e-6},
-      Known{"\xCE\xBCs", 1e-6}, Known{"ns", 1e-9},    Known{"min", 60.0},
-      Known{"minute", 60.0},    Known{"h", 3600.0},   Known{"hour", 3600.0},
-      Known{"d", 86400.0},      Known{"day", 86400.0}};
-  const auto* const found = std::ranges::find(known, unit, &Known::name);
-  return found == known.end() ? 0.0 : found->seconds;
+TimeUnit time_unit_of(const Heading& heading) {
+  if (!heading.unit.empty()) return {unit_seconds(heading.unit), true};
+  const std::vector<std::string> words = words_of(heading.name);
+  const double last = words.empty() ? 0.0 : unit_seconds(words.back());
+  // "time of day" and "day of the year" may be in anything.
+  const bool is_of = std::ranges::find(words, "of") != words.end();
+  if (last > 0.0 && !is_of) return {last, true};
+  // "ms since start", "time [V] of X", "time fs"
+  const bool is_said =
+      last > 0.0 || heading.name.find_first_of("[(") != std::string::npos ||
+      std::ranges::any_of(words, [](const std::string& word) {
+        return (word.size() > 1 && unit_seconds(word) > 0.0) || is_other_unit(word);
+      });
+  return {0.0, is_said};
 }
 
 bool is_time_name(std::string_view name) {
   const std::string text = lower(name);
   return text == "t" || text.starts_with("time") || text.starts_with("date") ||
-         (text.starts_with("t_") && time_unit_of({text, ""}) > 0.0);
+         (text.starts_with("t_") && time_unit_of({text, ""}).seconds > 0.0);
 }
 
 }  // namespace spillway::table

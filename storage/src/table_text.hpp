@@ -63,13 +63,17 @@ bool split(std::string_view line, char separator, std::vector<std::string_view>&
 // "x [mV]", "x (mV)" or "x".
 struct Heading {
   std::string name;
-  std::string unit;  // empty: none
+  std::string unit;       // empty: none
+  std::string text = {};  // all of it
 };
 [[nodiscard]] Heading heading_of(std::string_view cell);
 
-// The unit a column of times is in, in seconds: as its heading says, "time [ms]" or "time_ms"; 0:
-// it does not say, or has none that is known.
-[[nodiscard]] double time_unit_of(const Heading& heading);
+// What the heading of a column of times says of their unit: "time [ms]", "time_ms", "Time, ms".
+struct TimeUnit {
+  double seconds = 0.0;  // 0: not understood, or not said
+  bool is_said = false;
+};
+[[nodiscard]] TimeUnit time_unit_of(const Heading& heading);
 // Whether a column of that name holds times: "time", "Date", "timestamp", ...
 [[nodiscard]] bool is_time_name(std::string_view name);
 

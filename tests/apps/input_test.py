@@ -280,6 +280,10 @@ record: [{path: t.csv}]
         self.assertIn("1000 Hz", told)
         self.assertIn("bar", told)
         self.assert_one_line(self.run_spillway("info", table, "--separator", "x"), "--separator 'x'")
+        table = self.put("fs.csv", "time [fs],x\n0,1\n1,2\n2,3\n")
+        for result in (self.run_spillway("info", table), *self.both(table)):
+            self.assert_one_line(result, "fs.csv", "'time [fs]' is not understood", "(--time-unit)")
+        self.assertIn("1000 Hz", self.run_spillway("info", table, "--time-unit", "ms", check=0).stdout)
         # Of one thing there is no plural.
         one = self.run_spillway("info", self.put("one.npy", npy(VALUES[:1])), "--rate", 10, check=0).stdout
         self.assertIn("one: 10 Hz, 1 sample over 100 ms\n", one)

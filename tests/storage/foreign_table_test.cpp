@@ -197,6 +197,42 @@ TEST_CASE("times are taken exactly") {
   CHECK(contains(TextTable::refused("time,x\n0,1\n", ticks), "unit of its times"));
 }
 
+TEST_CASE("the unit of times is understood or refused, and seconds only where nothing is said") {
+  const auto second_time = [](const std::string& heading, const OpenOptions& options = {}) {
+    CAPTURE(heading);
+    return TextTable(heading + ";x\n0;1\n7;2\n", options).times().at(1);
+  };
+  const auto check = [&](Time time, std::initializer_list<const char*> headings) {
+    for (const char* heading : headings) {
+      CAPTURE(heading);
+      CHECK(second_time(heading) == time);
+    }
+  };
+  check(7ms, {"time [msec]", "Time (MS)", "t [Milliseconds]", "time [in ms]", "time ms", "time/ms",
+              "Time, ms", "time in ms", "ms", "MS", "[ms]", "milliseconds", "time_ms", "timeMs",
+              "elapsed (rel) ms", "\"Time, msec\"", "time [mS]"});
+  check(7us, {"time [usec]", "t (\xC2\xB5s)", "t (\xB5s)", "t \xCE\xBCs", "time microseconds"});
+  check(Time(7), {"time [nsec]", "time [ns]", "Time, nanoseconds"});
+  check(7s, {"time [sec]", "time [sec.]", "time (Seconds)", "time s", "time_s", "secs", "time", "t",
+             "Time", "timestamp", "seconds", "x"});
+  check(7min, {"time [minutes]", "time [min]", "Time (mins)", "time, min"});
+  check(7h, {"Time (hrs)", "time [Hours]", "time_h", "hours", "t hr"});
+  check(24h * 7, {"time [d]", "Time (days)", "elapsed days"});
+  OpenOptions minutes;
+  minutes.foreign.time_unit_s = 60.0;
+  for (const std::string heading :
+       {"time [fs]", "time [V]", "t [fortnight]", "time [Ms]", "time Ms", "time [m]", "time (m/s)",
+        "time [1/s]", "time [10 ms]", "time fs", "time, years", "Year", "ticks", "ms since start",
+        "time [ms] of X", "time [V] rel", "time of day", "hour of the day", "Time (UTC)"}) {
+    CAPTURE(heading);
+    const std::string told = TextTable::refused(heading + ";x\n0;1\n7;2\n");
+    CHECK(contains(told, "line 1: the unit of times in '" + heading + "' is not understood"));
+    CHECK(contains(told, "allowed are s, ms, us, ns, min, h, d and their names"));
+    CHECK(contains(told, "give the unit of its times"));
+    CHECK(second_time(heading, minutes) == 7min);
+  }
+}
+
 TEST_CASE("a unit of times is given only where the file does not say it, be it the same") {
   for (const double seconds : {1.0, 60.0, 1e-3}) {
     OpenOptions given;

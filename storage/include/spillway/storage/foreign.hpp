@@ -31,7 +31,7 @@ struct Foreign {
 // Thrown where a file leaves open what Foreign can say, so that a program can tell how to say it.
 class LeftOpen : public Error {
  public:
-  enum class Needed { rate, separator_or_decimal };
+  enum class Needed { rate, separator_or_decimal, time_unit };
   LeftOpen(Needed needed, const std::string& message) : Error(message), needed_(needed) {}
   [[nodiscard]] Needed needed() const noexcept { return needed_; }
 
