@@ -1,5 +1,5 @@
 // Reads HDF5 recordings: their books by the HDF5 library, their columns by it too, or, in a sealed
-// file, by the chunk table of its seal.
+// file, by the chunk table of its seal, or, in a master, by the files that have them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include "h5_driver.hpp"
 #include "h5_tables.hpp"
 #include "json_error.hpp"
+#include "numbered_parts.hpp"
 #include "recording_backend.hpp"
 #include "seal.hpp"
 #include "spillway/channels/error.hpp"
@@ -68,6 +69,8 @@ class Hdf5Recording final : public RecordingBackend {
   void load_events(hid_t extra);
   void read_by_seal(const Seal& seal, FileCalls& calls);
   void load_stream(hid_t entry, hid_t extra, const std::string& name);
+  [[nodiscard]] std::vector<PartRows> rows_in_parts(const Column& column);
+  void load_parts(FileCalls& calls);
   void load_calibrations(hid_t books, RecordedStream& stream) const;
 
   h5::Id file_;
@@ -76,6 +79,7 @@ class Hdf5Recording final : public RecordingBackend {
   bool growing_ = false;
   std::optional<ChunkFile> chunks_;        // of a sealed file, instead of these two
   std::vector<std::size_t> first_column_;  // of each stream, in chunks_
+  std::optional<NumberedParts> parts_;     // of a master, instead of all these
 };
 
 std::uint64_t Hdf5Recording::length(hid_t dataset, const std::string& name) const {
@@ -264,7 +268,66 @@ void Hdf5Recording::load(const std::string& from, FileCalls& calls) {
                     ? fmt::format("{} (not a recording of this program, or damaged)", text)
                     : fmt::format("{}: {}", path, text));
   }
-  if (seal) read_by_seal(*seal, calls);
+  if (seal)
+    read_by_seal(*seal, calls);
+  else if (!growing_)
+    load_parts(calls);
+}
+
+// Where the rows of a virtual dataset are; none: it is no such dataset.
+std::vector<PartRows> Hdf5Recording::rows_in_parts(const Column& column) {
+  const h5::Id properties(H5Dget_create_plist(column.dataset), path, column.name);
+  if (H5Pget_layout(properties) != H5D_VIRTUAL) return {};
+  std::size_t count = 0;
+  if (H5Pget_virtual_count(properties, &count) < 0) h5::fail(path, column.name);
+  std::vector<PartRows> rows;
+  for (std::size_t i = 0; i < count; ++i) {
+    const h5::Id space(H5Pget_virtual_vspace(properties, i), path, column.name);
+    hsize_t first = 0;
+    hsize_t last = 0;
+    std::string file(4096, '\0');
+    std::string dataset(4096, '\0');
+    if (H5Sget_select_bounds(space, &first, &last) < 0 ||
+        H5Pget_virtual_filename(properties, i, file.data(), file.size()) < 0 ||
+        H5Pget_virtual_dsetname(properties, i, dataset.data(), dataset.size()) < 0)
+      h5::fail(path, column.name);
+    dataset.resize(dataset.find('\0'));
+    if (dataset != "/entry/" + column.name)
+      throw Error(fmt::format("{}: {} shows '{}', not the dataset of the same name", path,
+                              column.name, dataset));
+    rows.push_back({first, last - first + 1, parts_->add(file.substr(0, file.find('\0')))});
+  }
+  return rows;
+}
+
+void Hdf5Recording::load_parts(FileCalls& calls) {
+  parts_.emplace(path, calls);
+  const auto same = [](const PartRows& a, const PartRows& b) {
+    return a.first_row == b.first_row && a.rows == b.rows && a.part == b.part;
+  };
+  for (std::size_t s = 0; s < streams.size(); ++s) {
+    std::vector<PartRows> rows = rows_in_parts(columns_[s][0]);
+    is_master |= !rows.empty();
+    // Without rows there is nothing to be virtual.
+    if (!is_master && streams[s].rows > 0) break;
+    std::vector<NumberedParts::Fill> fills;
+    for (const Column& column : columns_[s]) {
+      if (!std::ranges::equal(rows, rows_in_parts(column), same))
+        throw Error(fmt::format("{}: {} is not in the same files as {}", path, column.name,
+                                columns_[s][0].name));
+      const h5::Id properties(H5Dget_create_plist(column.dataset), path, column.name);
+      if (H5Pget_fill_value(properties, column.type, fills.emplace_back().data()) < 0)
+        h5::fail(path, column.name);
+    }
+    parts_->add_stream(streams[s], std::move(rows), std::move(fills));
+  }
+  if (!is_master) {
+    parts_.reset();
+    return;
+  }
+  other_files = parts_->paths();
+  columns_.clear();
+  file_.close();
 }
 
 void Hdf5Recording::read_by_seal(const Seal& seal, FileCalls& calls) {
@@ -309,6 +372,7 @@ void Hdf5Recording::read(std::size_t stream, std::size_t column, std::uint64_t r
                          std::uint64_t count, std::span<std::byte> to) const {
   if (count == 0) return;
   if (chunks_) return chunks_->read(first_column_[stream] + column, row, count, to);
+  if (parts_) return parts_->read(stream, column, row, count, to);
   if (columns_.empty()) throw Error(path + ": was closed to be refreshed, which failed");
   const h5::Library library;
   Column& from = columns_[stream][column];

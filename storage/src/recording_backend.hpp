@@ -55,6 +55,7 @@ class RecordingBackend {
   // Of each stream, by the file, before the books were cut to what fits together; empty: were not.
   std::vector<RecordedCounts> told_counts;
   bool of_others = false;  // not made by a sink
+  bool is_master = false;  // its rows lie in numbered files, which other_files names
   Recording::Guard guard = Recording::Guard::none;
   std::optional<JournalFacts> journal;  // by which it is read
 

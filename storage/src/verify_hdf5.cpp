@@ -27,11 +27,11 @@ class LayoutCheck {
     file_ = h5::Id(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), path, "can't be opened");
   }
 
-  void check_file(bool sealed, const std::vector<RecordedStream>& streams) {
+  void check_file(bool sealed, bool may_lack_seal) {
     const std::string seal = "/entry/spillway/integrity";
     if (!sealed && there(seal))
       found_(Kind::checksum, seal, "the seal is gone");
-    else if (!sealed && must_be_sealed(streams))
+    else if (!sealed && !may_lack_seal && must_be_sealed())
       found_(Kind::checksum, seal, "is not there: every recording that was closed has its seal");
     text_attribute("/", "NX_class", "NXroot");
     text_attribute("/", "default", "entry");
@@ -39,7 +39,7 @@ class LayoutCheck {
     text_attribute("/entry/spillway", "NX_class", "NXcollection");
   }
 
-  void check_stream(const RecordedStream& stream) {
+  void check_stream(const RecordedStream& stream, bool read_times) {
     const std::string group = "/entry/" + stream.info.name;
     text_attribute(group, "NX_class", "NXdata");
     text_attribute(group, "signal", stream.info.channels[0].name);
@@ -61,7 +61,7 @@ class LayoutCheck {
       }
     }
     if (there(group + "/time"))
-      check_time(stream, group + "/time");
+      check_time(stream, group + "/time", read_times);
     else if (!there(group + "/row"))
       found_(Kind::layout, group, "has neither the dataset time nor row");
   }
@@ -71,17 +71,9 @@ class LayoutCheck {
     return H5Lexists(file_, name.c_str(), H5P_DEFAULT) > 0;
   }
 
-  // Under its final name, of a version that seals, and not the master of numbered files, whose
-  // columns lie in those.
-  [[nodiscard]] bool must_be_sealed(const std::vector<RecordedStream>& streams) const {
-    if (path_.ends_with(".part") || streams.empty() || !there("/entry/spillway/events"))
-      return false;
-    const std::string column =
-        "/entry/" + streams[0].info.name + "/" + streams[0].info.channels[0].name;
-    if (!there(column)) return true;
-    const h5::Id dataset(H5Dopen2(file_, column.c_str(), H5P_DEFAULT), path_, column);
-    const h5::Id made_with(H5Dget_create_plist(dataset), path_, column);
-    return H5Pget_layout(made_with) != H5D_VIRTUAL;
+  // Under its final name, of a version that seals.
+  [[nodiscard]] bool must_be_sealed() const {
+    return !path_.ends_with(".part") && there("/entry/spillway/events");
   }
 
   void text_attribute(const std::string& object, const std::string& name,
@@ -135,8 +127,8 @@ class LayoutCheck {
     return seconds == exact || std::nextafter(seconds, exact) == exact;
   }
 
-  void check_time(const RecordedStream& stream, const std::string& name) {
-    if (!dataset(name, H5T_NATIVE_DOUBLE, stream.rows)) return;
+  void check_time(const RecordedStream& stream, const std::string& name, bool read_times) {
+    if (!dataset(name, H5T_NATIVE_DOUBLE, stream.rows) || !read_times) return;
     const h5::Id times(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), path_, name);
     std::optional<h5::Id> exact;
     if (!stream.info.rate)
@@ -185,12 +177,13 @@ class LayoutCheck {
 
 }  // namespace
 
-void check_hdf5_layout(const std::string& path, FileCalls& calls, bool sealed,
-                       const std::vector<RecordedStream>& streams, const Found& found) {
+void check_hdf5_layout(const RecordingBackend& recording, FileCalls& calls, bool sealed,
+                       bool read_times, const Found& found) {
   const h5::Library library;
-  LayoutCheck check(path, calls, found);
-  check.check_file(sealed, streams);
-  for (const RecordedStream& stream : streams) check.check_stream(stream);
+  LayoutCheck check(recording.path, calls, found);
+  // The columns of a master lie in its files.
+  check.check_file(sealed, recording.streams.empty() || recording.is_master);
+  for (const RecordedStream& stream : recording.streams) check.check_stream(stream, read_times);
 }
 
 }  // namespace spillway

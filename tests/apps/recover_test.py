@@ -325,7 +325,19 @@ class Verify(Case):
         self.record(GENERATOR.format(speed="max", duration="5 s").replace("{path: run.h5, flush: 100 ms}", split), "-q", "--force")
         report = json.loads(self.run_spillway("verify", self.file, "--json", check=0).stdout)[0]
         self.assertFalse(report["sealed"])
-        self.assertIn("master", report["remarks"][0])
+        self.assertIn("is the master of", report["remarks"][0])
+
+    def test_a_master_tells_of_its_files(self):
+        split = "{path: run.h5, split: {duration: 1 s}, master: true}"
+        self.record(GENERATOR.format(speed="real", duration="3 s").replace("{path: run.h5, flush: 100 ms}", split), "-q", "--force")
+        second = self.file.parent / "run-0002.h5"
+        good = second.read_bytes()
+        second.write_bytes(good[: len(good) // 2] + bytes([good[len(good) // 2] ^ 4]) + good[len(good) // 2 + 1 :])
+        self.run_spillway("verify", second, check=1)
+        self.assertIn("run-0002.h5: ", self.run_spillway("verify", self.file, check=1).stdout)
+        copy = self.out / "copy.h5"
+        self.assert_one_line(self.run_spillway("export", self.file, "-o", copy), "run-0002.h5")
+        self.assertFalse(copy.exists())
 
     def test_every_kind_of_finding(self):
         def edit(table, column, row, change):

@@ -6,7 +6,9 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <random>
 
 #include "faulty_files.hpp"
@@ -15,6 +17,7 @@
 #include "spillway/storage/hdf5_sink.hpp"
 #include "spillway/storage/memory_sink.hpp"
 #include "spillway/storage/recording.hpp"
+#include "spillway/storage/verify.hpp"
 #include "support.hpp"
 #include "support/catch.hpp"
 
@@ -218,6 +221,110 @@ TEST_CASE("NumberedSink: streams come and go from file to file, and a master sho
     for (std::uint64_t row = 0; row < stream.rows; ++row)
       REQUIRE(values[row] == static_cast<double>(stream.number(row).value));
   }
+}
+
+namespace {
+
+// Three files of 100, 200 and 300 rows of an irregular stream, and their master.
+void make_three(const TemporaryDirectory& directory) {
+  StreamInfo info = make_info({SampleType::float64});
+  info.rate.reset();
+  Stream stream(info);
+  StreamWriter writer(stream);
+  StreamReader reader(stream);
+  Hdf5Master master(directory / "run.h5", Existing::refuse);
+  NumberedSink sink({.path = directory / "run.h5",
+                     .split = each_flush,
+                     .make_master = [&](const auto& files) { master.update(files); }},
+                    hdf5());
+  const RecordingInfo recording = recording_of({info});
+  sink.begin(recording);
+  for (const int count : {100, 200, 300}) {
+    for (int i = 0; i < count; ++i) {
+      const double x = 1000.0 + static_cast<double>(writer.next().value);
+      const std::array<const void*, 1> lanes{&x};
+      const Time time(static_cast<std::int64_t>(1'000'000 * (writer.next().value + 1)));
+      writer.push_lanes(lanes, {1}, {}, {&time, 1});
+    }
+    drain(reader, sink);
+    flush(sink, recording);
+  }
+  sink.close({});
+}
+
+}  // namespace
+
+TEST_CASE("Hdf5Master: what is damaged in a file is not read through it") {
+  const TemporaryDirectory directory;
+  make_three(directory);
+  const std::string master = directory / "run.h5";
+  const VerifyReport whole = verify(master);
+  CHECK(whole.findings.empty());
+  REQUIRE(whole.remarks.size() == 1);
+  CHECK(contains(whole.remarks[0], "is the master of 3 numbered files"));
+  CHECK_FALSE(contains(whole.remarks[0], "not closed properly"));
+  CHECK(Recording::open(master).other_files() ==
+        std::vector{file(directory, 1), file(directory, 2), file(directory, 3)});
+  std::vector<double> x(600);
+  Recording::open(master).read_raw<double>(0, 0, 0, x);
+  for (std::size_t row = 0; row < x.size(); ++row)
+    REQUIRE(x[row] == 1000.0 + static_cast<double>(row));
+
+  std::string bytes = contents(file(directory, 2));
+  const double damaged = 1150.0;
+  std::string pattern(sizeof damaged, '\0');
+  std::memcpy(pattern.data(), &damaged, sizeof damaged);
+  const std::size_t at = bytes.find(pattern);
+  REQUIRE(at != std::string::npos);
+  bytes[at] ^= 4;
+  write_text(file(directory, 2), bytes);
+  {
+    const Recording recording = Recording::open(master);
+    const std::string message = message_of([&] { recording.read_raw<double>(0, 0, 0, x); });
+    CHECK(contains(message, file(directory, 2)));
+    CHECK(contains(message, "wrong checksum"));
+    // The others can be read.
+    recording.read_raw<double>(0, 0, 0, std::span(x).first(100));
+    recording.read_raw<double>(0, 0, 300, std::span(x).first(300));
+    CHECK(x[299] == 1599.0);
+  }
+  const VerifyReport report = verify(master);
+  const VerifyReport alone = verify(file(directory, 2));
+  REQUIRE(alone.findings.size() == 1);
+  REQUIRE(report.findings.size() == 1);
+  CHECK(report.findings[0].kind == VerifyFinding::Kind::checksum);
+  CHECK(report.findings[0].where == "run-0002.h5: " + alone.findings[0].where);
+
+  // Between the chunks: HDF5 does not get to see it.
+  bytes[at] ^= 4;
+  bytes[bytes.find("standard_name")] ^= 1;
+  write_text(file(directory, 2), bytes);
+  const Recording recording = Recording::open(master);
+  for (int times = 0; times < 2; ++times)
+    CHECK(
+        contains(message_of([&] { recording.read_raw<double>(0, 0, 100, std::span(x).first(1)); }),
+                 file(directory, 2) + ": is damaged in bytes"));
+  CHECK_FALSE(verify(master).findings.empty());
+}
+
+TEST_CASE("Hdf5Master: another file in the place of one of its own is told") {
+  const TemporaryDirectory directory;
+  make_three(directory);
+  std::vector<double> x(1);
+  const auto read = [&] {
+    return message_of(
+        [&] { Recording::open(directory / "run.h5").read_raw<double>(0, 0, 100, x); });
+  };
+  std::filesystem::copy_file(file(directory, 1), file(directory, 2),
+                             std::filesystem::copy_options::overwrite_existing);
+  CHECK(contains(read(), "run-0002.h5: is not the file that"));
+  CHECK(verify(directory / "run.h5").findings.size() >= 1);
+  std::filesystem::copy_file(directory / "run.h5", file(directory, 2),
+                             std::filesystem::copy_options::overwrite_existing);
+  CHECK(contains(read(), "is a master itself"));
+  const VerifyReport report = verify(directory / "run.h5");
+  REQUIRE_FALSE(report.findings.empty());
+  CHECK(contains(report.findings[0].what, "is a master itself"));
 }
 
 TEST_CASE("NumberedSink: numbers that are taken are left out, and replaced only if asked for") {
