@@ -326,6 +326,8 @@ void Hdf5Recording::load_parts(FileCalls& calls) {
     return;
   }
   other_files = parts_->paths();
+  if (std::string missing = parts_->missing(); !missing.empty())
+    remarks.push_back(std::move(missing));
   columns_.clear();
   file_.close();
 }

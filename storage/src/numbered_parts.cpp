@@ -67,6 +67,18 @@ std::vector<std::string> NumberedParts::paths() const {
   return paths;
 }
 
+std::string NumberedParts::missing() const {
+  constexpr std::size_t most_named = 10;
+  std::size_t count = 0;
+  std::string names;
+  for (const Part& part : parts_)
+    if (!part.there && ++count <= most_named) names += (names.empty() ? "" : ", ") + part.name;
+  if (count == 0) return {};
+  if (count > most_named) names += fmt::format(" and {} more", count - most_named);
+  return count == 1 ? names + ": is not there, its rows are Bad, missing"
+                    : names + ": are not there, their rows are Bad, missing";
+}
+
 // Throws Error unless it is the file that the master was made of, as far as that shows.
 void NumberedParts::place(const Of& of, const PartRows& rows, std::uint64_t first_sample,
                           Opened& in) const {

@@ -39,6 +39,8 @@ class NumberedParts {
                   std::vector<Fill> fills);
 
   [[nodiscard]] std::vector<std::string> paths() const;
+  // A line for whoever opens the master; empty: all files are there.
+  [[nodiscard]] std::string missing() const;
 
   // As RecordingBackend::read. Rows of a file that was not there when it was added are the fill.
   void read(std::size_t stream, std::size_t column, std::uint64_t row, std::uint64_t count,

@@ -339,6 +339,15 @@ class Verify(Case):
         self.assert_one_line(self.run_spillway("export", self.file, "-o", copy), "run-0002.h5")
         self.assertFalse(copy.exists())
 
+        second.unlink()
+        text = self.run_spillway("verify", self.file, check=1).stdout
+        self.assertIn("DOES NOT HOLD: 1 finding\n", text)
+        self.assertIn("layout: run-0002.h5: is not there\n", text)
+        note = "note: run-0002.h5: is not there, its rows are Bad, missing\n"
+        self.assertIn(note, self.run_spillway("export", self.file, "-o", copy, check=0).stderr)
+        self.assertIn(note, self.run_spillway("info", self.file, check=0).stdout)
+        self.assertIn(note, self.run_spillway("view", self.file, check=0).stdout)
+
     def test_every_kind_of_finding(self):
         def edit(table, column, row, change):
             def run(f):

@@ -252,6 +252,8 @@ void make_three(const TemporaryDirectory& directory) {
   sink.close({});
 }
 
+std::string where_of(const VerifyFinding& finding) { return finding.where; }
+
 }  // namespace
 
 TEST_CASE("Hdf5Master: what is damaged in a file is not read through it") {
@@ -325,6 +327,32 @@ TEST_CASE("Hdf5Master: another file in the place of one of its own is told") {
   const VerifyReport report = verify(directory / "run.h5");
   REQUIRE_FALSE(report.findings.empty());
   CHECK(contains(report.findings[0].what, "is a master itself"));
+}
+
+TEST_CASE("Hdf5Master: a file that is not there is named, and nothing that follows from it") {
+  const TemporaryDirectory directory;
+  make_three(directory);
+  std::filesystem::remove(file(directory, 2));
+  const VerifyReport report = verify(directory / "run.h5");
+  std::vector<std::string> where;
+  std::ranges::transform(report.findings, std::back_inserter(where), where_of);
+  CHECK(where == std::vector<std::string>{"run-0002.h5"});
+  CHECK(report.findings.at(0).what == "is not there");
+  CHECK(Recording::open(directory / "run.h5").remarks() ==
+        std::vector<std::string>{"run-0002.h5: is not there, its rows are Bad, missing"});
+  std::filesystem::remove(file(directory, 3));
+  const Recording recording = Recording::open(directory / "run.h5");
+  CHECK(recording.remarks() ==
+        std::vector<std::string>{
+            "run-0002.h5, run-0003.h5: are not there, their rows are Bad, missing"});
+  std::vector<double> x(600);
+  std::vector<Quality> q(600);
+  recording.read_raw<double>(0, 0, 0, x);
+  recording.read_quality(0, 0, 0, q);
+  CHECK(x[99] == 1099.0);
+  CHECK(q[99].byte() == 0);
+  CHECK(std::isnan(x[100]));
+  CHECK(q[599].byte() == 0xFF);
 }
 
 TEST_CASE("NumberedSink: numbers that are taken are left out, and replaced only if asked for") {
