@@ -448,9 +448,10 @@ VerifyReport verify_file(const std::string& path, FileCalls& calls, bool is_numb
                         findings.add(kind, std::move(where), std::move(what));
                       });
   if (hdf5 && !report.sealed && !lives && !recording->is_master && !seal_is_asked_for)
-    report.remarks.push_back(
-        "it has no seal: it was not closed properly, or was made by another program or an earlier "
-        "version; its bytes have no checksums to be held against");
+    report.remarks.push_back(fmt::format(
+        "it has no seal: it was {}; its bytes have no checksums to be held against",
+        growing || path.ends_with(".part") ? "not closed properly"
+                                           : "made by another program or an earlier version"));
   for (std::size_t s = 0; s < recording->streams.size(); ++s) {
     check_continuity(recording->streams[s], findings);
     if (!growing) check_accounting(recording->streams[s], findings);
